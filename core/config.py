@@ -1,0 +1,178 @@
+"""Every setting of a run, with its default. YAML files in `experiments/` hold only differences from these.
+
+One dataclass per part of the system; the comment beside a field is what `vlarl config` prints.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Mode(Enum):
+    INLINE = "inline"
+    LOCAL = "local"
+    CLUSTER = "cluster"
+
+
+class RenderMode(Enum):
+    FAST = "fast"
+    EXACT = "exact"
+
+
+class TrainingStates(Enum):
+    FRESH = "fresh"
+    PAPER = "paper"
+
+
+class RatioLevel(Enum):
+    TOKEN = "token"
+    DECISION = "decision"
+
+
+class AdvantageKind(Enum):
+    GAE = "gae"
+    GRPO = "grpo"
+    RLOO = "rloo"
+
+
+class CriticKind(Enum):
+    SHARED = "shared"
+    ADAPTER = "adapter"
+
+
+class Shaping(Enum):
+    NONE = "none"
+    POTENTIAL = "potential"
+    ADDITIVE = "additive"
+
+
+class CurriculumKind(Enum):
+    FRONTIER = "frontier"
+    PAPER = "paper"
+    UNIFORM = "uniform"
+
+
+@dataclass
+class RunConfig:
+    name: str = "run"  # the run folder is runs_dir/name
+    runs_dir: str = "runs"
+    mode: Mode = Mode.LOCAL  # inline (debugger), local (Ray on this machine), cluster (Ray's address)
+    seed: int = 0
+    num_updates: int = 100
+    max_minutes: float = 0.0  # stop after this long; 0 = no limit
+    checkpoint_every: int = 10  # updates
+    keep_checkpoints: int = 3
+    video_every: int = 20  # record every n-th episode; 0 = none
+
+
+@dataclass
+class EnvConfig:
+    suite: str = "libero_spatial"
+    tasks: list[int] = field(default_factory=list)  # task numbers; empty = the whole suite
+    assets: str = "auto"  # auto, primitive, libero, or a folder
+    render: RenderMode = RenderMode.FAST
+    render_size: int = 0  # pixels of the rendered square; 0 = what the policy's preprocessor asks for
+    max_steps: int = 0  # environment steps an episode may take; 0 = the suite's own limit
+    training_states: TrainingStates = TrainingStates.FRESH  # paper = the published ones (and results say so)
+    num_actors: int = 1
+    envs_per_actor: int = 8
+    workers_per_actor: int = 2  # processes over which an actor spreads its environments
+    step_timeout_s: float = 60.0
+
+
+@dataclass
+class PolicyConfig:
+    checkpoint: str = ""  # folder in the published OpenVLA layout, or a hub name
+    temperature: float = 1.0
+    lora_rank: int = 32
+    lora_alpha: float = 16.0
+
+
+@dataclass
+class EngineConfig:
+    num_replicas: int = 1
+    dtype: str = "float32"
+    max_num_seqs: int = 32
+    gpu_memory_fraction: float = 0.4
+    tensor_parallel_size: int = 1
+
+
+@dataclass
+class AdvantageConfig:
+    kind: AdvantageKind = AdvantageKind.GAE
+    gamma: float = 0.99
+    lam: float = 0.95
+    group_size: int = 8  # episodes that share one start; grpo and rloo only
+    normalize: bool = True  # over all ranks together
+
+
+@dataclass
+class CriticConfig:
+    kind: CriticKind = CriticKind.SHARED
+    lr: float = 1e-3
+    coef: float = 0.5
+    clip: float = 0.0  # 0 = no value clipping
+    warmup_updates: int = 2  # updates that train the critic alone
+
+
+@dataclass
+class LearnerConfig:
+    num_ranks: int = 1
+    zero_stage: int = 1  # DeepSpeed ZeRO 1, 2 or 3
+    dtype: str = "float32"
+    lr: float = 1e-4
+    weight_decay: float = 0.0
+    adam_eps: float = 1e-5
+    max_grad_norm: float = 1.0
+    decisions_per_update: int = 512  # an update waits for at least this many
+    minibatch_size: int = 128  # decisions per optimizer step, over all ranks
+    microbatch_size: int = 32  # decisions per forward pass; changes memory, never the gradient
+    epochs: int = 2
+    ratio: RatioLevel = RatioLevel.TOKEN
+    clip_low: float = 0.2
+    clip_high: float = 0.28
+    importance_cap: float = 2.0  # truncation of engine-to-learner importance weights
+    entropy_coef: float = 0.0
+    kl_coef: float = 0.0  # towards the starting policy
+
+
+@dataclass
+class BufferConfig:
+    chunk_decisions: int = 0  # seal a chunk after this many decisions; 0 = whole episodes
+    max_lag: int = 2  # versions a trained-on decision may be behind the learner
+
+
+@dataclass
+class RewardConfig:
+    shaping: Shaping = Shaping.NONE
+    scale: float = 0.2  # bound on what shaping can add to an episode's return
+    checkpoint: str = ""  # the process reward model's folder
+
+
+@dataclass
+class CurriculumConfig:
+    kind: CurriculumKind = CurriculumKind.FRONTIER
+    floor: float = 0.1  # share of episodes drawn uniformly, so that every task stays alive
+    decay: float = 0.9  # weight of the past in a start's success rate, per outcome
+    temperature: float = 0.2  # width of the preference around 50 % success
+
+
+@dataclass
+class EvalConfig:
+    every: int = 0  # updates between evaluations during training; 0 = before and after only
+    episodes_per_task: int = 10
+    videos: int = 2
+
+
+@dataclass
+class Config:
+    run: RunConfig = field(default_factory=RunConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    engine: EngineConfig = field(default_factory=EngineConfig)
+    advantage: AdvantageConfig = field(default_factory=AdvantageConfig)
+    critic: CriticConfig = field(default_factory=CriticConfig)
+    learner: LearnerConfig = field(default_factory=LearnerConfig)
+    buffer: BufferConfig = field(default_factory=BufferConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
