@@ -1,0 +1,28 @@
+"""What several test folders share: the optional material beside the project, and a quiet environment."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Reference outputs and original meshes beside the project; tests that need them skip without."""
+    if not SHARED.is_dir():
+        pytest.skip("needs ../shared (reference fixtures), which is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def original_assets(shared_dir: Path) -> Path:
+    """LIBERO's own meshes."""
+    folder = shared_dir / "libero-assets"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/libero-assets (LIBERO's meshes), which is not here")
+    return folder
