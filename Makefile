@@ -1,0 +1,30 @@
+# `make demo` and `make test` are all that a new user needs: each sets up what is missing first.
+.DEFAULT_GOAL := help
+PYTHON_BIN := .venv/bin/python
+
+.PHONY: help setup demo test test-all lint format lock
+
+help:  ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+setup:  ## install everything into .venv (quick when nothing changed)
+	@bash scripts/setup.sh
+
+test: setup  ## the tests that finish in minutes
+	$(PYTHON_BIN) -m pytest
+
+test-all: setup  ## every test, the slow proofs included
+	$(PYTHON_BIN) -m pytest -m ''
+
+lint: setup  ## formatter, linter, types, import contract
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: setup  ## rewrite in the house style
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+lock: setup  ## resolve pyproject.toml into requirements/ again
+	bash scripts/lock.sh
