@@ -47,7 +47,8 @@ fi
 say "installing the $VLARL_EXTRA packages into .venv (2-4 GB, a minute or two)"
 rm -f .venv/.setup-stamp
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install -q --disable-pip-version-check uv
+quietly() { "$@" 2> >(grep -v 'neither a file nor a directory' >&2); }
+quietly .venv/bin/python -m pip install -q --disable-pip-version-check uv
 
 # uv does not read pip's configuration: hand over the indexes and wheel folders that pip would use.
 sources=(--index-strategy unsafe-best-match)
@@ -61,8 +62,7 @@ if [ "$VLARL_EXTRA" = cpu ] && ! ls $(sed 's|$|/torch-2.13.0+cpu-*|' <<<"$wheels
 fi
 export SSL_CERT_FILE=${SSL_CERT_FILE:-${PIP_CERT:-}}
 [ -n "$SSL_CERT_FILE" ] || unset SSL_CERT_FILE
-uv() { .venv/bin/uv "$@" 2> >(grep -v 'neither a file nor a directory' >&2); }
-uv pip install -q -p .venv/bin/python --no-deps --compile-bytecode "${sources[@]}" -r "$lock"
-uv pip install -q -p .venv/bin/python --no-deps --no-build-isolation -e .
+quietly .venv/bin/uv pip install -q -p .venv/bin/python --no-deps --compile-bytecode "${sources[@]}" -r "$lock"
+quietly .venv/bin/uv pip install -q -p .venv/bin/python --no-deps --no-build-isolation -e .
 printf '%s' "$stamp" >.venv/.setup-stamp
 say "done: .venv/bin/vlarl --help"
