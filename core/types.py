@@ -142,4 +142,4 @@ class Adapter:
     rank: int
     alpha: float
     tensors: dict[str, np.ndarray]
-    """PEFT names (`base_model.model.<module>.lora_A.weight`) to float32: A is (rank, in), B is (out, rank)."""
+    """PEFT names (`base_model.model.<module>.lora_A.weight`) to float32: A (rank, in), B (out, rank)."""

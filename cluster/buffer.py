@@ -1,0 +1,166 @@
+"""Sealed trajectory chunks waiting for the learner. Its budget bounds memory and policy lag by construction.
+
+In: permission asked by environments, then what they sealed (a chunk, or a reference to one in the object
+store). Out: batches for the learner, oldest permission first.
+
+An environment may begin a chunk only with a slot. A slot reserves the chunk's largest possible length until
+it is sealed, then its true length, and is returned when the update that used it has been *published* to the
+replicas. A slot is granted while fewer than `(max_lag + 1) * decisions_per_update` decisions are reserved:
+that bounds memory.
+
+It bounds lag as well. Say a slot is granted while version w is being served. Fewer than (max_lag + 1) * D
+decisions are ahead of it, D = `decisions_per_update`. Batches are taken in the order of slots and hold at
+least D decisions, so the updates from versions w, w + 1, ..., w + max_lag use up everything ahead and hence
+this chunk too; if one of them was already under way, its own D decisions were among those ahead. All
+decisions of the chunk were made by version w or a later one, so the learner, at version w + max_lag at
+most, is never more than max_lag ahead. When the learner is behind, no slot is granted: producers wait.
+Nothing is ever thrown away for being old.
+
+Slots come in groups (episodes to be compared with each other; usually of one): slot n is in group n //
+group_size. A batch never splits a group, and a begun group is always granted whole, so the argument holds
+for its first slot and with it for all.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Payload = TypeVar("Payload")
+
+
+@dataclass(slots=True)
+class _Slot(Generic[Payload]):
+    num_decisions: int
+    """Reserved while open, true once sealed."""
+    payload: Payload | None = None
+    taken: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch(Generic[Payload]):
+    """What one update trains on."""
+
+    slots: tuple[int, ...]
+    payloads: tuple[Payload, ...]
+    num_decisions: int
+
+
+class TrajectoryBuffer(Generic[Payload]):
+    """Slots in the order they were granted; sealed ones wait for the learner."""
+
+    def __init__(
+        self,
+        *,
+        decisions_per_update: int,
+        max_lag: int,
+        max_chunk_decisions: int,
+        group_size: int = 1,
+        next_slot: int = 0,
+    ) -> None:
+        self._decisions_per_update = decisions_per_update
+        self._capacity = (max_lag + 1) * decisions_per_update
+        self._max_chunk_decisions = max_chunk_decisions
+        self._group_size = group_size
+        self._slots: OrderedDict[int, _Slot[Payload]] = OrderedDict()
+        self._num_reserved = 0
+        self._num_waiting = 0
+        self.next_slot = -(-next_slot // group_size) * group_size
+        """Number of the next slot: never used twice in a run."""
+        self.num_refused = 0
+        """Chunks refused because their slot was not open, such as a chunk delivered twice."""
+
+    @property
+    def num_reserved(self) -> int:
+        """Decisions that open, waiting and taken chunks hold or may grow to."""
+        return self._num_reserved
+
+    @property
+    def num_waiting(self) -> int:
+        """Sealed decisions that no update has taken yet."""
+        return self._num_waiting
+
+    @property
+    def open_slots(self) -> tuple[int, ...]:
+        """Slots of chunks still being made."""
+        return tuple(number for number, slot in self._slots.items() if slot.payload is None)
+
+    def has_room(self) -> bool:
+        """Whether a slot may be granted now."""
+        return self._num_reserved < self._capacity or self.next_slot % self._group_size != 0
+
+    def open(self) -> int:
+        """Grant the next slot."""
+        assert self.has_room(), "ask has_room() first"
+        number = self.next_slot
+        self.next_slot += 1
+        self._slots[number] = _Slot(self._max_chunk_decisions)
+        self._num_reserved += self._max_chunk_decisions
+        return number
+
+    def seal(self, number: int, payload: Payload, num_decisions: int) -> bool:
+        """Deliver a slot's chunk. False, and nothing kept, if the slot is not open (sealed twice, dropped)."""
+        slot = self._slots.get(number)
+        if slot is None or slot.payload is not None:
+            self.num_refused += 1
+            return False
+        assert 0 < num_decisions <= self._max_chunk_decisions
+        self._num_reserved -= slot.num_decisions - num_decisions
+        self._num_waiting += num_decisions
+        slot.num_decisions, slot.payload = num_decisions, payload
+        return True
+
+    def drop(self, number: int) -> None:
+        """Give a slot back untrained: its episode was interrupted, or its chunk was lost."""
+        slot = self._slots.pop(number, None)
+        if slot is None:
+            return
+        self._num_reserved -= slot.num_decisions
+        if slot.payload is not None and not slot.taken:
+            self._num_waiting -= slot.num_decisions
+
+    def take(self) -> Batch[Payload] | None:
+        """The oldest chunks, `decisions_per_update` decisions or more; None while an older one is open."""
+        numbers = self._ready()
+        if numbers is None:
+            return None
+        payloads, num_decisions = [], 0
+        for slot in map(self._slots.__getitem__, numbers):
+            assert slot.payload is not None
+            slot.taken = True
+            payloads.append(slot.payload)
+            num_decisions += slot.num_decisions
+        self._num_waiting -= num_decisions
+        return Batch(slots=tuple(numbers), payloads=tuple(payloads), num_decisions=num_decisions)
+
+    def release(self, batch: Batch[Payload]) -> None:
+        """The update that used this batch has been published: its room may be granted again."""
+        for number in batch.slots:
+            self.drop(number)
+
+    def put_back(self, batch: Batch[Payload]) -> None:
+        """The update that took this batch came to nothing: what was not dropped of it waits again."""
+        for number in batch.slots:
+            slot = self._slots.get(number)
+            if slot is not None:
+                slot.taken = False
+                self._num_waiting += slot.num_decisions
+
+    def _ready(self) -> list[int] | None:
+        """Slots of the next batch, if it is complete."""
+        if self._num_waiting < self._decisions_per_update:
+            return None
+        numbers: list[int] = []
+        num_decisions = 0
+        for number, slot in self._slots.items():
+            if slot.taken:
+                continue
+            if num_decisions >= self._decisions_per_update and not self._same_group(numbers[-1], number):
+                return numbers
+            if slot.payload is None:
+                return None
+            numbers.append(number)
+            num_decisions += slot.num_decisions
+        return None if self._same_group(numbers[-1], self.next_slot) else numbers
+
+    def _same_group(self, one: int, other: int) -> bool:
+        return one // self._group_size == other // self._group_size

@@ -1,0 +1,165 @@
+"""What settings must satisfy beyond their type: allowed ranges, and which of them have an effect.
+
+In: a `Config` (and the keys a user has set). Out: nothing, or a `ValueError` that says how to mend it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from core.config import AdvantageKind, Config, CurriculumKind, Mode, Shaping
+
+
+@dataclass(frozen=True)
+class Needs:
+    """`keys` (a section or a single setting) have an effect only where `holds`."""
+
+    keys: tuple[str, ...]
+    holds: Callable[[Config], bool]
+    condition: str
+
+
+def _has_critic(config: Config) -> bool:
+    return config.advantage.kind is AdvantageKind.GAE
+
+
+EFFECTS = (
+    Needs(("advantage.group_size",), lambda c: not _has_critic(c), "advantage.kind=grpo or rloo"),
+    Needs(("critic", "advantage.lam"), _has_critic, "advantage.kind=gae"),
+    Needs(
+        ("advantage.gamma",),
+        lambda c: _has_critic(c) or c.reward.shaping is Shaping.POTENTIAL,
+        "advantage.kind=gae or reward.shaping=potential",
+    ),
+    Needs(
+        ("reward.scale", "reward.checkpoint"),
+        lambda c: c.reward.shaping is not Shaping.NONE,
+        "reward.shaping=potential or additive",
+    ),
+    Needs(
+        ("curriculum.floor", "curriculum.decay", "curriculum.temperature"),
+        lambda c: c.curriculum.kind is not CurriculumKind.UNIFORM,
+        "curriculum.kind=frontier or paper",
+    ),
+    Needs(
+        ("env.num_actors", "engine.num_replicas", "learner.num_ranks"),
+        lambda c: c.run.mode is not Mode.INLINE,
+        "run.mode=local or cluster (inline is one process)",
+    ),
+    Needs(("run.keep_checkpoints",), lambda c: c.run.checkpoint_every > 0, "run.checkpoint_every above 0"),
+)
+
+
+def check_effect(config: Config, keys: Iterable[str]) -> None:
+    """Refuse what a user has set in vain."""
+    for key in keys:
+        for rule in EFFECTS:
+            if (key in rule.keys or key.split(".")[0] in rule.keys) and not rule.holds(config):
+                raise ValueError(
+                    f"{key} has no effect here: it needs {rule.condition}. Remove it or set that."
+                )
+
+
+POSITIVE = (
+    "run.num_updates",
+    "env.num_actors",
+    "env.envs_per_actor",
+    "env.workers_per_actor",
+    "env.step_timeout_s",
+    "policy.temperature",
+    "policy.lora_rank",
+    "policy.lora_alpha",
+    "engine.num_replicas",
+    "engine.max_num_seqs",
+    "engine.tensor_parallel_size",
+    "learner.num_ranks",
+    "learner.lr",
+    "learner.decisions_per_update",
+    "learner.minibatch_size",
+    "learner.microbatch_size",
+    "learner.epochs",
+    "learner.max_grad_norm",
+    "learner.importance_cap",
+    "eval.episodes_per_task",
+)
+NOT_NEGATIVE = (
+    "run.max_minutes",
+    "run.checkpoint_every",
+    "run.video_every",
+    "run.seed",
+    "env.render_size",
+    "env.max_steps",
+    "critic.warmup_updates",
+    "critic.clip",
+    "buffer.chunk_decisions",
+    "buffer.max_lag",
+    "eval.every",
+    "eval.videos",
+    "learner.weight_decay",
+    "learner.entropy_coef",
+    "learner.kl_coef",
+    "reward.scale",
+)
+UNIT = ("advantage.gamma", "advantage.lam", "curriculum.floor", "curriculum.decay")
+CHOICES = {
+    "learner.zero_stage": (1, 2, 3),
+    "learner.dtype": ("float32", "bfloat16"),
+    "engine.dtype": ("float32", "bfloat16"),
+}
+
+
+def check_values(config: Config) -> None:
+    """Refuse numbers outside their range and settings that contradict each other."""
+    for key in POSITIVE:
+        _require(_value(config, key) > 0, f"{key} must be above 0, got {_value(config, key)}")
+    for key in NOT_NEGATIVE:
+        _require(_value(config, key) >= 0, f"{key} must be 0 or more, got {_value(config, key)}")
+    for key in UNIT:
+        _require(0 <= _value(config, key) <= 1, f"{key} must lie in 0..1, got {_value(config, key)}")
+    for key, allowed in CHOICES.items():
+        _require(
+            _value(config, key) in allowed,
+            f"{key}={_value(config, key)}: allowed are {', '.join(map(str, allowed))}",
+        )
+    _check_together(config)
+
+
+def _check_together(config: Config) -> None:
+    learner, advantage = config.learner, config.advantage
+    _require(
+        learner.microbatch_size <= learner.minibatch_size <= learner.decisions_per_update,
+        "learner.microbatch_size <= minibatch_size <= decisions_per_update must hold, got "
+        f"{learner.microbatch_size}, {learner.minibatch_size}, {learner.decisions_per_update}",
+    )
+    _require(
+        learner.minibatch_size % learner.num_ranks == 0,
+        f"learner.minibatch_size={learner.minibatch_size} must be a multiple of "
+        f"learner.num_ranks={learner.num_ranks}",
+    )
+    _require(
+        config.env.workers_per_actor <= config.env.envs_per_actor,
+        f"env.workers_per_actor={config.env.workers_per_actor} is more than "
+        f"env.envs_per_actor={config.env.envs_per_actor}: the rest would idle",
+    )
+    grouped = advantage.kind is not AdvantageKind.GAE
+    _require(
+        not (grouped and config.buffer.chunk_decisions),
+        f"advantage.kind={advantage.kind.value} compares whole episodes: set buffer.chunk_decisions=0",
+    )
+    _require(
+        not grouped or advantage.group_size > 1,
+        f"advantage.group_size must be at least 2, got {advantage.group_size}",
+    )
+    _require(
+        config.reward.shaping is Shaping.NONE or bool(config.reward.checkpoint),
+        f"reward.shaping={config.reward.shaping.value} needs reward.checkpoint (a process reward model)",
+    )
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ValueError(message)
+
+
+def _value(config: Config, key: str) -> float:
+    section, name = key.split(".")
+    return getattr(getattr(config, section), name)
