@@ -1,0 +1,70 @@
+"""From the simulator's frame to the model's view, pixel for pixel as OpenVLA's evaluation makes it.
+
+In: `(H, W, 3)` uint8 frame, already rotated upright. Out: `(S, S, 3)` uint8 view.
+"""
+
+from functools import lru_cache
+from io import BytesIO
+
+import numpy as np
+from PIL import Image
+
+CROP_AREA = 0.9
+JPEG_QUALITY = 95  # TensorFlow's default, with which the published data were written
+
+
+def openvla_view(frame: np.ndarray, size: int) -> np.ndarray:
+    """JPEG round trip, Lanczos resize, centre crop of 0.9 of the area, bilinear resize."""
+    return crop_and_resize(lanczos_resize(jpeg_round_trip(frame), size))
+
+
+def center_crop(frame: np.ndarray, size: int) -> np.ndarray:
+    """The middle `size` x `size` pixels, as they are."""
+    top, left = ((side - size) // 2 for side in frame.shape[:2])
+    return np.ascontiguousarray(frame[top : top + size, left : left + size])
+
+
+def jpeg_round_trip(frame: np.ndarray) -> np.ndarray:
+    """Training pictures were stored as JPEG; the model expects its artefacts."""
+    buffer = BytesIO()
+    Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return np.asarray(Image.open(buffer))
+
+
+def lanczos_resize(frame: np.ndarray, size: int) -> np.ndarray:
+    """Lanczos of radius 3, widened when shrinking (antialias), rounded and clipped to uint8."""
+    rows, columns = (_lanczos_matrix(side, size) for side in frame.shape[:2])
+    return np.clip(np.rint(_separable(rows, columns, frame)), 0, 255).astype(np.uint8)
+
+
+def crop_and_resize(frame: np.ndarray) -> np.ndarray:
+    """Centre crop of CROP_AREA, stretched bilinearly to the old size."""
+    rows, columns = (_crop_matrix(side) for side in frame.shape[:2])
+    unit = _separable(rows, columns, frame) / 255
+    # TensorFlow's float-to-uint8 cast scales by 255.5 and truncates.
+    return np.clip(unit * 255.5, 0, 255).astype(np.uint8)
+
+
+def _separable(rows: np.ndarray, columns: np.ndarray, frame: np.ndarray) -> np.ndarray:
+    """rows · frame · columnsᵀ for every colour."""
+    return np.einsum("ij,jkc,lk->ilc", rows, frame.astype(np.float32), columns, optimize=True)
+
+
+@lru_cache(maxsize=8)
+def _lanczos_matrix(before: int, after: int) -> np.ndarray:
+    """(after, before) weights: row i holds the kernel centred where output pixel i lies in the input."""
+    scale = before / after
+    width = max(scale, 1.0)
+    centres = (np.arange(after) + 0.5) * scale - 0.5
+    offsets = (np.arange(before) - centres[:, None]) / width
+    weights = np.where(np.abs(offsets) < 3, np.sinc(offsets) * np.sinc(offsets / 3), 0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _crop_matrix(side: int) -> np.ndarray:
+    """(side, side) bilinear weights that stretch the centre crop over the whole side; corners are aligned."""
+    margin = (1 - np.sqrt(CROP_AREA)) / 2
+    centres = np.linspace(margin, 1 - margin, side) * (side - 1)
+    weights = np.maximum(1 - np.abs(np.arange(side) - centres[:, None]), 0)
+    return weights.astype(np.float32)

@@ -1,0 +1,109 @@
+"""Everything around the network: prompts, the model's view of a frame, actions to tokens and back.
+
+In: instructions, raw frames, simulator actions. Out: token ids and uint8 views; and back to `(K, 7)`
+actions that the simulator can execute.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from policy.configuration import CROP, OpenVLAConfig
+from policy.images import center_crop, openvla_view
+from policy.tokens import (
+    ACTION_DIM,
+    ActionStatistics,
+    ActionTokens,
+    gripper_from_simulator,
+    gripper_to_simulator,
+)
+
+PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
+
+
+class Processor:
+    """One policy's conventions. Holds no weights and no torch: actors have one too."""
+
+    def __init__(
+        self, config: OpenVLAConfig, tokenizer: Tokenizer, statistics: ActionStatistics | None
+    ) -> None:
+        self.config = config
+        self.tokenizer = tokenizer
+        self.statistics = statistics
+        self.action_tokens = ActionTokens(config.action_ids)
+
+    @property
+    def num_action_tokens(self) -> int:
+        return self.config.num_action_tokens
+
+    @property
+    def render_size(self) -> int:
+        """Pixels of the raw frame that `view` wants."""
+        return self.config.render_size
+
+    @property
+    def image_size(self) -> int:
+        """Pixels of the view it makes."""
+        return self.config.image_size
+
+    def prompt_ids(self, instruction: str) -> list[int]:
+        """BOS, the prompt, and the token that ends every prompt."""
+        ids = self.tokenizer.encode(PROMPT.format(instruction=instruction.lower().strip())).ids
+        return ids if ids[-1] == self.config.prompt_end_id else [*ids, self.config.prompt_end_id]
+
+    def view(self, raw_frame: np.ndarray) -> np.ndarray:
+        """What the model is shown of a camera frame."""
+        if raw_frame.ndim != 3 or raw_frame.shape[2] != 3 or raw_frame.dtype != np.uint8:
+            raise ValueError(f"a frame is (H, W, 3) uint8, got {raw_frame.shape} {raw_frame.dtype}")
+        if self.config.image_resize_strategy == CROP:
+            if min(raw_frame.shape[:2]) < self.image_size:
+                raise ValueError(
+                    f"cannot crop {self.image_size} pixels out of a frame of {raw_frame.shape[:2]}"
+                )
+            return center_crop(raw_frame, self.image_size)
+        return openvla_view(raw_frame, self.image_size)
+
+    def encode(self, actions_K7: np.ndarray) -> np.ndarray:
+        """(7·K,) tokens of simulator actions."""
+        if actions_K7.shape != (self.config.num_action_steps, ACTION_DIM):
+            raise ValueError(
+                f"want {(self.config.num_action_steps, ACTION_DIM)} actions, got {actions_K7.shape}"
+            )
+        normalized = self._statistics().normalize(gripper_from_simulator(actions_K7))
+        return self.action_tokens.encode(normalized).reshape(-1)
+
+    def decode(self, tokens_A: np.ndarray) -> np.ndarray:
+        """(K, 7) actions as the simulator takes them."""
+        if np.shape(tokens_A) != (self.num_action_tokens,):
+            raise ValueError(f"want {self.num_action_tokens} action tokens, got shape {np.shape(tokens_A)}")
+        normalized = self.action_tokens.decode(np.asarray(tokens_A)).reshape(-1, ACTION_DIM)
+        return gripper_to_simulator(self._statistics().unnormalize(normalized))
+
+    def _statistics(self) -> ActionStatistics:
+        if self.statistics is None:
+            raise ValueError(
+                "this policy has no action statistics yet: `vlarl sft` computes them from its data"
+            )
+        return self.statistics
+
+
+def load_tokenizer(folder: Path) -> Tokenizer:
+    """The folder's fast tokenizer."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ValueError(f"{folder} has no tokenizer.json; a policy folder in the published layout has one")
+    return Tokenizer.from_file(str(file))
+
+
+def choose_statistics(norm_stats: dict[str, Any] | None, suite: str | None) -> ActionStatistics | None:
+    """The suite's entry (or `{suite}_no_noops`); without a suite, the only one there is."""
+    if not norm_stats:
+        return None
+    names = list(norm_stats) if suite is None else [suite, f"{suite}_no_noops"]
+    found = [name for name in names if name in norm_stats]
+    if len(found) == 1 or (suite is not None and found):
+        return ActionStatistics.from_json(norm_stats[found[0]]["action"])
+    asked = "no suite was named" if suite is None else f"there is none for {suite!r}"
+    raise ValueError(f"action statistics: {asked}; this policy has {sorted(norm_stats)}")
