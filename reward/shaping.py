@@ -1,7 +1,7 @@
 """Reward shaping: what the process reward model's scores add to the environment's own reward. Pure numpy.
 
-In: one chunk's rewards r_T and the scores Φ of its T frames and of the frame after (zero after a success: nothing
-follows it). Out: shaped rewards. With `scale` < 1 no amount of shaping outweighs one success.
+In: one chunk's rewards r_T and the scores Φ of its T frames and of the frame after (zero after a success:
+nothing follows it). Out: shaped rewards. With `scale` < 1 no shaping outweighs one success.
 Shape letters: T decisions of one chunk.
 """
 
