@@ -1,0 +1,158 @@
+"""One LIBERO environment under LIBERO's protocol, Gymnasium conventions.
+
+In: a Start to reset to, then actions: end-effector translation and rotation in [-1, 1], gripper -1 open, +1
+close; (7,) for one step at 20 Hz or (K, 7) for K of them with one picture at the end. Out: observations
+{"frame": (H, W, 3) uint8, turned by 180 degrees; "proprio": (8,) position of the end effector, its
+orientation as axis times angle, the two fingers}. Cameras after the first come under their own names.
+
+Success terminates, the step limit truncates. Environments of one task in a process share the built task.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from core.config import RenderMode
+from core.types import Start
+from envs import renderer, suites
+from envs.physics import ArmControl
+from envs.simulation import simulation
+from envs.starts import initial_state
+from envs.suites import Task
+
+ACTION_SIZE = 7
+SETTLE_STEPS = 10
+SETTLE_ACTION = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0])
+_SHOWN = ("qpos", "xpos", "xmat", "xquat", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat") + (
+    "cam_xpos",
+    "cam_xmat",
+    "light_xpos",
+    "light_xdir",
+)
+"""What observations read of MuJoCo's data."""
+
+Observation = dict[str, np.ndarray]
+
+
+class LiberoEnv:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        assets: Path,
+        render: RenderMode | None = RenderMode.FAST,
+        size: int = 128,
+        cameras: tuple[str, ...] = ("agentview",),
+        seed: int = 0,
+    ) -> None:
+        if render is not None and not renderer.is_active():
+            renderer.activate(renderer.probe())
+        self._assets, self._render, self._size, self._cameras, self._seed = (
+            assets,
+            render,
+            size,
+            cameras,
+            seed,
+        )
+        self.set_task(task)
+
+    def set_task(self, task: Task) -> None:
+        """Plays `task` from the next reset on; a task this process has built already is not built again."""
+        self.task = task
+        self._simulation = simulation(task, self._assets, self._seed)
+        self.model = self._simulation.model
+        self.data = mujoco.MjData(self.model)
+        self._shown = mujoco.MjData(self.model)
+        self._control = ArmControl(self.model, self.data, self._simulation.arm)
+        self._num_steps = 0
+
+    @property
+    def problem(self) -> Any:
+        """LIBERO's problem object, looking at this environment."""
+        return self._simulation.bind(self.data)
+
+    def reset(self, start: Start) -> tuple[Observation, dict[str, Any]]:
+        if start.task != self.task.id:
+            self.set_task(suites.task(start.task))
+        self._set_state(initial_state(self._simulation, start))
+        for _ in range(SETTLE_STEPS):
+            self._control.step(SETTLE_ACTION, self._show)
+        self._num_steps = 0
+        return self._observation(), self._info(self._succeeded())
+
+    def step(self, actions: np.ndarray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        success = False
+        for action in _checked(actions):
+            self._control.step(action, self._show)
+            self._num_steps += 1
+            success = self._succeeded()
+            if success or self._num_steps >= self.task.max_steps:
+                break
+        truncated = not success and self._num_steps >= self.task.max_steps
+        return self._observation(), float(success), success, truncated, self._info(success)
+
+    def frame(self, camera: str | None = None) -> np.ndarray:
+        """(H, W, 3) uint8 of the moment that the last observation shows."""
+        if self._render is None:
+            raise ValueError("This environment was made with render=None; ask for RenderMode.FAST or EXACT.")
+        self.problem._post_process()  # colours of sites, such as a lit stove, live in the shared model
+        return self._simulation.renderer(self._render, self._size).picture(
+            self._shown, camera or self._cameras[0]
+        )
+
+    def state(self) -> np.ndarray:
+        """(S,) float64 as LIBERO flattens it: time, joint positions, joint velocities."""
+        return np.concatenate([[self.data.time], self.data.qpos, self.data.qvel])
+
+    def close(self) -> None:
+        """Forgets this environment; what is shared stays for the others."""
+
+    def _set_state(self, state: np.ndarray) -> None:
+        mujoco.mj_resetData(self.model, self.data)
+        self.data.time = state[0]
+        self.data.qpos[:], self.data.qvel[:] = np.split(state[1:], [self.model.nq])
+        mujoco.mj_forward(self.model, self.data)
+        self._control.reset()
+        self._show()
+
+    def _show(self) -> None:
+        for name in _SHOWN:
+            getattr(self._shown, name)[:] = getattr(self.data, name)
+
+    def _succeeded(self) -> bool:
+        return bool(self.problem._check_success())
+
+    def _observation(self) -> Observation:
+        observation = {"proprio": self._proprio()}
+        if self._render is not None:
+            observation["frame"] = self.frame()
+            for camera in self._cameras[1:]:
+                observation[camera] = self.frame(camera)
+        return observation
+
+    def _proprio(self) -> np.ndarray:
+        arm = self._simulation.arm
+        rotation = np.zeros(3)
+        mujoco.mju_quat2Vel(rotation, self._shown.xquat[arm.hand_body], 1.0)
+        fingers = self._shown.qpos[arm.gripper_joints]
+        return np.concatenate([self._shown.site_xpos[arm.site], rotation, fingers])
+
+    def _info(self, success: bool) -> dict[str, Any]:
+        return {"success": success, "num_steps": self._num_steps}
+
+
+def _checked(actions: np.ndarray) -> np.ndarray:
+    """(K, 7) float64."""
+    actions = np.asarray(actions)
+    allowed = "allowed are finite numbers of shape (7,) or (K, 7) with K > 0"
+    if not (np.issubdtype(actions.dtype, np.floating) or np.issubdtype(actions.dtype, np.integer)):
+        raise ValueError(f"Actions of type {actions.dtype}; {allowed}.")
+    if actions.ndim not in (1, 2) or actions.shape[-1] != ACTION_SIZE or actions.size == 0:
+        raise ValueError(f"Actions of shape {actions.shape}; {allowed}.")
+    if not np.isfinite(actions).all():
+        raise ValueError(
+            f"Actions with {np.count_nonzero(~np.isfinite(actions))} non-finite numbers; {allowed}."
+        )
+    return np.atleast_2d(actions).astype(np.float64)

@@ -1,0 +1,119 @@
+"""Which OpenGL this machine can really draw with.
+
+In: nothing. Out: a RendererInfo, after test pictures in subprocesses with a deadline, because drivers may
+hang or crash at first use. An EGL device's index is not the CUDA index, and a missing driver file silently
+gives software: so the renderer's own name is reported.
+
+MUJOCO_GL (egl or osmesa) and MUJOCO_EGL_DEVICE_ID, where set, are the user's choice and the only ones
+tried.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+DEADLINE_S = 30.0
+BACKENDS = ("egl", "osmesa")
+_SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
+_INSTALL = "apt-get install libegl1 libgl1 libgl1-mesa-dri libegl-mesa0 libosmesa6"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RendererInfo:
+    backend: str
+    """egl or osmesa."""
+    device: int | None
+    """EGL device index; None for OSMesa."""
+    gl_renderer: str
+    """The driver's own name of itself (GL_RENDERER)."""
+    devices: tuple[int, ...] = ()
+    """Every EGL device of the same kind, for workers to share."""
+
+    @property
+    def is_software(self) -> bool:
+        return any(name in self.gl_renderer.lower() for name in _SOFTWARE)
+
+    def device_for(self, worker: int) -> int | None:
+        """The device of the worker with this number: devices are shared evenly."""
+        return self.devices[worker % len(self.devices)] if self.devices else None
+
+
+def activate(info: RendererInfo) -> None:
+    """Makes this process draw with it; call before LIBERO is imported and before anything draws."""
+    os.environ["MUJOCO_GL"] = os.environ["PYOPENGL_PLATFORM"] = info.backend
+    if info.device is not None:
+        os.environ["MUJOCO_EGL_DEVICE_ID"] = str(info.device)
+
+
+def is_active() -> bool:
+    return os.environ.get("MUJOCO_GL") in BACKENDS and "PYOPENGL_PLATFORM" in os.environ
+
+
+@cache
+def probe() -> RendererInfo:
+    """The best renderer that works here: EGL in hardware, else EGL in software, else OSMesa."""
+    chosen = os.environ.get("MUJOCO_GL")
+    backends = (chosen,) if chosen in BACKENDS else BACKENDS
+    for backend in backends:
+        working = _working_egl() if backend == "egl" else _working_osmesa()
+        if working:
+            return _best(working)
+    raise ValueError(
+        f"No OpenGL renderer works here; tried {' and '.join(backends)}. "
+        f"Install one, on Debian: {_INSTALL}; or use render=None where no pictures are needed."
+    )
+
+
+def _best(working: list[RendererInfo]) -> RendererInfo:
+    in_hardware = [info for info in working if not info.is_software]
+    alike = in_hardware or working
+    return replace(alike[0], devices=tuple(info.device for info in alike if info.device is not None))
+
+
+def _working_egl() -> list[RendererInfo]:
+    chosen = os.environ.get("MUJOCO_EGL_DEVICE_ID")
+    if chosen is not None:
+        devices = [int(chosen)]
+    else:
+        counted = _answer(_trial("egl"))
+        devices = list(range(counted["num_devices"] if counted else 0))
+    trials = [(device, _trial("egl", device)) for device in devices]
+    return [
+        RendererInfo(backend="egl", device=device, gl_renderer=answer["gl_renderer"])
+        for device, trial in trials
+        if (answer := _answer(trial))
+    ]
+
+
+def _working_osmesa() -> list[RendererInfo]:
+    answer = _answer(_trial("osmesa", 0))
+    return [RendererInfo(backend="osmesa", device=None, gl_renderer=answer["gl_renderer"])] if answer else []
+
+
+def _trial(backend: str, device: int | None = None) -> subprocess.Popen[str]:
+    """Starts `renderer_trial.py`: draws on the device, or counts devices if none is given."""
+    script = Path(__file__).with_name("renderer_trial.py")
+    environment = os.environ | {"MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
+    if device is not None:
+        environment["MUJOCO_EGL_DEVICE_ID"] = str(device)
+    # -P: this folder's modules must not shadow the standard library's.
+    command = [sys.executable, "-P", str(script), "count" if device is None else "draw"]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+
+
+def _answer(trial: subprocess.Popen[str]) -> dict[str, Any] | None:
+    """None if it failed, crashed or did not answer in time."""
+    try:
+        output, _ = trial.communicate(timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        trial.kill()
+        trial.communicate()
+        return None
+    return json.loads(output) if trial.returncode == 0 else None

@@ -1,0 +1,47 @@
+"""One try of one OpenGL renderer, in a process that may hang or die for it; `renderer.py` runs it.
+
+In: MUJOCO_GL and MUJOCO_EGL_DEVICE_ID, and `count` or `draw` on the command line. Out: one JSON line, exit
+code 0 if the renderer works.
+"""
+
+import json
+import os
+import sys
+
+_SCENE = """
+<mujoco>
+  <worldbody>
+    <light pos="0 0 3"/>
+    <camera name="above" pos="0 0 2"/>
+    <geom type="sphere" size="0.3" rgba="1 0 0 1"/>
+  </worldbody>
+</mujoco>
+"""
+_SIZE = 32
+
+
+def count() -> dict[str, int]:
+    from mujoco.egl import egl_ext
+
+    return {"num_devices": len(egl_ext.eglQueryDevicesEXT())}
+
+
+def draw() -> dict[str, str]:
+    import mujoco
+    from OpenGL import GL
+
+    assert os.environ["MUJOCO_GL"] in ("egl", "osmesa")
+    model = mujoco.MjModel.from_xml_string(_SCENE)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    with mujoco.Renderer(model, _SIZE, _SIZE) as renderer:
+        renderer.update_scene(data, "above")
+        picture = renderer.render()
+        name = GL.glGetString(GL.GL_RENDERER).decode()
+    if picture[_SIZE // 2, _SIZE // 2, 0] < 50:
+        raise RuntimeError("the red ball is not in the picture")
+    return {"gl_renderer": name}
+
+
+if __name__ == "__main__":
+    print(json.dumps({"count": count, "draw": draw}[sys.argv[1]]()))

@@ -1,0 +1,84 @@
+"""Pictures of a simulation: `exact` is LIBERO's own picture, `fast` is for training.
+
+In: a model, the data of one moment, a camera name. Out: (H, W, 3) uint8, turned 180 degrees as LIBERO's
+protocol asks.
+
+A process has one OpenGL context, made in the process that uses it: two of them corrupt each other's
+pictures. Every model has its own MuJoCo rendering context inside it.
+
+`fast` leaves out multisampling, reflections and shadows, renders into a buffer of exactly the picture's
+size, and thins visual meshes out; in software rendering the cost of a picture is its triangles.
+"""
+
+import copy
+import importlib
+import os
+from functools import cache
+from typing import Any
+
+import mujoco
+import numpy as np
+
+from core.config import RenderMode
+from envs.decimation import decimate
+
+MAX_GEOMS = 1000
+"""Of a scene; robosuite's own limit."""
+_COLLISION_GROUP = 0
+
+
+class Renderer:
+    """Pictures of one model at one size."""
+
+    def __init__(self, model: mujoco.MjModel, mode: RenderMode, size: int) -> None:
+        self._model = model
+        self._rectangle = mujoco.MjrRect(0, 0, size, size)
+        self._options = mujoco.MjvOption()
+        self._options.geomgroup[_COLLISION_GROUP] = 0
+        self._camera = mujoco.MjvCamera()
+        self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
+        self._scene = mujoco.MjvScene(model, maxgeom=MAX_GEOMS)
+        if mode is RenderMode.FAST:
+            self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+            self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+            model = _simplified(model, size)
+        _make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+
+    def picture(self, data: mujoco.MjData, camera: str) -> np.ndarray:
+        _make_current()
+        self._camera.fixedcamid = self._model.camera(camera).id
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
+        mujoco.mjv_updateScene(
+            self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        mujoco.mjr_render(self._rectangle, self._scene, self._context)
+        pixels = np.empty((self._rectangle.height, self._rectangle.width, 3), dtype=np.uint8)
+        mujoco.mjr_readPixels(pixels, None, self._rectangle, self._context)
+        # OpenGL's rows go up; LIBERO keeps them so, and its protocol's 180 degree turn then flips rows and columns.
+        return np.ascontiguousarray(pixels[::-1, ::-1])
+
+    def close(self) -> None:
+        _make_current()
+        self._context.free()
+
+
+def _simplified(model: mujoco.MjModel, size: int) -> mujoco.MjModel:
+    """A copy to upload for drawing; the model that is simulated stays as it is."""
+    model = copy.copy(model)
+    model.vis.quality.offsamples = 0
+    model.vis.global_.offwidth = model.vis.global_.offheight = size
+    decimate(model)
+    return model
+
+
+@cache
+def _gl_context() -> Any:
+    """Not `mujoco.GLContext`: that is fixed by the environment of mujoco's import, which may be long ago."""
+    module = importlib.import_module(f"mujoco.{os.environ['MUJOCO_GL']}")
+    # OSMesa wants a size even though MuJoCo draws into its own buffer.
+    return module.GLContext(640, 480)
+
+
+def _make_current() -> None:
+    _gl_context().make_current()
