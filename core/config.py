@@ -123,6 +123,7 @@ class LearnerConfig:
     weight_decay: float = 0.0
     adam_eps: float = 1e-5
     max_grad_norm: float = 1.0
+    num_threads: int = 1  # torch threads of a rank on the CPU
     decisions_per_update: int = 512  # an update waits for at least this many
     minibatch_size: int = 128  # decisions per optimizer step, over all ranks
     microbatch_size: int = 32  # decisions per forward pass; changes memory, never the gradient

@@ -1,0 +1,151 @@
+"""Actor and critic as one module: the policy with its LoRA adapters, and a value head at the first action position.
+
+In: views (prompts, frames, action tokens). Out: log-probabilities and entropies of the tokens, and values.
+`shared` reads the policy's own hidden state without sending gradients into it, so that no value error can move
+the policy. `adapter` gives the critic its own LoRA adapter on the same frozen base: the paper's second model of
+the same kind, without its memory.
+
+Shape letters: B views, L prompt tokens, A action tokens, V action ids, D hidden size.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+
+from core.config import CriticKind
+from learner.batch import ModelInputs
+from policy.distribution import action_logprobs, entropy
+from policy.model import ActionOutput, pad_prompts
+
+POLICY_ADAPTER = "default"  # the name peft gives the first adapter
+CRITIC_ADAPTER = "critic"
+
+
+class Pass(Enum):
+    """What a forward pass is for; it computes nothing else."""
+
+    POLICY = "policy"
+    VALUE = "value"
+    BOTH = "both"
+    REFERENCE = "reference"
+    """The starting policy: all adapters off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What the model says of some views; None where the pass was not for it."""
+
+    logprobs: Tensor | None = None
+    """(B, A) of the given tokens."""
+    entropies: Tensor | None = None
+    """(B,) of the 256-way distributions, mean over the action tokens."""
+    values: Tensor | None = None
+    """(B,)."""
+
+
+class ValueHead(nn.Module):
+    """Two layers in float32; starts at zero, so that the first advantages are plain returns."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, hidden_BD: Tensor) -> Tensor:
+        return self.out(torch.tanh(self.hidden(hidden_BD.float()))).squeeze(-1)
+
+
+class ActorCritic(nn.Module):
+    """One module, so that one optimizer engine shards and steps both."""
+
+    def __init__(
+        self, policy: nn.Module, critic: CriticKind, *, temperature: float, device: str = "cpu"
+    ) -> None:
+        super().__init__()
+        self.policy = policy
+        self.value_head = ValueHead(policy.config.text_config.hidden_size)
+        self.critic, self.temperature, self.device = critic, temperature, device
+        if critic is CriticKind.ADAPTER:
+            policy.add_adapter(CRITIC_ADAPTER, policy.peft_config[POLICY_ADAPTER])
+        for name, parameter in policy.named_parameters():
+            parameter.requires_grad_("lora_" in name)
+
+    def forward(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
+        if purpose is Pass.VALUE:
+            return Evaluation(values=self._values(inputs))
+        with lora_active(self.policy, None if purpose is Pass.REFERENCE else POLICY_ADAPTER):
+            output = self._run(inputs, inputs.tokens)
+        return self._evaluation(inputs, output, wants_value=purpose is Pass.BOTH)
+
+    def policy_parameters(self) -> dict[str, nn.Parameter]:
+        """What policy gradients train."""
+        return {n: p for n, p in self._trainable() if not self._is_critic(n)}
+
+    def critic_parameters(self) -> dict[str, nn.Parameter]:
+        """What value errors train."""
+        return {n: p for n, p in self._trainable() if self._is_critic(n)}
+
+    def _values(self, inputs: ModelInputs) -> Tensor:
+        adapter = CRITIC_ADAPTER if self.critic is CriticKind.ADAPTER else POLICY_ADAPTER
+        trains_trunk = self.critic is CriticKind.ADAPTER and torch.is_grad_enabled()
+        with lora_active(self.policy, adapter), torch.set_grad_enabled(trains_trunk):
+            hidden_BD = self._run(inputs, action_tokens=None).hidden[:, 0]
+        return self.value_head(hidden_BD)
+
+    def _evaluation(self, inputs: ModelInputs, output: ActionOutput, *, wants_value: bool) -> Evaluation:
+        logprobs_BAV = action_logprobs(output.logits, self.temperature)
+        return Evaluation(
+            logprobs=self._of_tokens(logprobs_BAV, inputs.tokens),
+            entropies=entropy(logprobs_BAV).mean(dim=1),
+            values=self._values_beside(inputs, output.hidden[:, 0]) if wants_value else None,
+        )
+
+    def _values_beside(self, inputs: ModelInputs, policy_hidden_BD: Tensor) -> Tensor:
+        """Values in a pass that already ran the policy."""
+        if self.critic is CriticKind.SHARED:
+            return self.value_head(policy_hidden_BD.detach())
+        return self._values(inputs)
+
+    def _run(self, inputs: ModelInputs, action_tokens: np.ndarray | None) -> ActionOutput:
+        return self.policy(
+            input_ids=pad_prompts(inputs.prompts, self.policy.config.pad_token_id).to(self.device),
+            frames=torch.from_numpy(inputs.frames).to(self.device),
+            action_tokens=None if action_tokens is None else torch.from_numpy(action_tokens).to(self.device),
+        )
+
+    def _of_tokens(self, logprobs_BAV: Tensor, tokens_BA: np.ndarray) -> Tensor:
+        ids_BA = torch.from_numpy(tokens_BA).to(self.device).long() - self.policy.config.action_ids.start
+        return logprobs_BAV.gather(2, ids_BA[..., None]).squeeze(-1)
+
+    def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
+
+    @staticmethod
+    def _is_critic(name: str) -> bool:
+        return name.startswith("value_head.") or f".{CRITIC_ADAPTER}." in name
+
+
+@contextmanager
+def lora_active(policy: nn.Module, adapter: str | None) -> Iterator[None]:
+    """Run with this adapter, or with none; then with the policy's own again.
+
+    peft's own switches also turn gradients of the other adapters off, for good.
+    """
+    layers = [module for module in policy.modules() if isinstance(module, BaseTunerLayer)]
+    for layer in layers:
+        layer._disable_adapters = adapter is None
+        layer._active_adapter = [adapter or POLICY_ADAPTER]
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._disable_adapters = False
+            layer._active_adapter = [POLICY_ADAPTER]

@@ -1,0 +1,188 @@
+"""The learner: one rank's whole life, in plain Python.
+
+In: trajectory chunks and reward scores. Out: metrics, an adapter for the engines, checkpoints.
+With several ranks each holds one of these, and all call the same methods with the same arguments in the same order.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from core.config import AdvantageKind, Config
+from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
+from learner.batch import ModelInputs, RewardFunction, build_batch, environment_rewards
+from learner.checkpoint import find_checkpoint, write_checkpoint
+from learner.critic import POLICY_ADAPTER, Pass
+from learner.distributed import Ranks
+from learner.engine import Engine
+from learner.update import ppo_update
+from policy.adapter import export_adapter, read_adapter, write_adapter
+from policy.processing import Processor
+
+ADAPTER_FOLDER = "adapter"
+CRITIC_FILE = "critic.safetensors"
+OPTIMIZER_FILE = "training_state/optimizer.safetensors"
+STATE_FILE = "training_state/state.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReport:
+    """What one update did."""
+
+    number: int
+    """Updates done so far, this one included."""
+    version: int
+    """Adapter version now; it only counts updates that changed the policy."""
+    policy_changed: bool
+    """Whether there is a new adapter to publish."""
+    metrics: dict[str, float]
+    """Names as in `learner.metrics.METRICS`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadReport:
+    """What a resume found."""
+
+    folder: Path | None
+    """The checkpoint that was loaded; None where there was none to load."""
+    damaged: list[str]
+    """Newer checkpoints that were passed over, and why."""
+    extra: dict[str, Any]
+    """What the caller had saved with it."""
+
+
+class Learner:
+    """PPO on one policy. `number` counts updates, `version` those that changed the policy."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        processor: Processor,
+        config: Config,
+        *,
+        ranks: Ranks | None = None,
+        reward_function: RewardFunction = environment_rewards,
+    ) -> None:
+        self.engine, self.processor, self.config = engine, processor, config
+        self.ranks = ranks or Ranks()
+        self.reward_function = reward_function
+        self.number = self.version = 0
+
+    def update(self, chunks: list[TrajectoryChunk], scores: dict[str, RewardScores]) -> UpdateReport:
+        """One PPO update on these chunks."""
+        started = time.perf_counter()
+        warmup = self.in_warmup
+        batch = build_batch(
+            chunks, scores, prompt_ids=self.processor.prompt_ids, reward_function=self.reward_function
+        )
+        metrics = ppo_update(
+            self.engine, self.ranks, batch, self.config, number=self.number, train_policy=not warmup
+        )
+        lag = self.version - np.concatenate([chunk.versions for chunk in chunks])
+        changed = not warmup and "learner/grad_norm" in metrics  # at least one step was taken
+        self.number += 1
+        self.version += changed
+        seconds = time.perf_counter() - started
+        return UpdateReport(
+            number=self.number,
+            version=self.version,
+            policy_changed=changed,
+            metrics=metrics
+            | {
+                "learner/lag_mean": float(lag.mean()),
+                "learner/lag_max": float(lag.max()),
+                "learner/warmup": float(warmup),
+                "learner/decisions_per_s": metrics["learner/decisions"] / seconds,
+                "time/update_s": seconds,
+            },
+        )
+
+    @property
+    def in_warmup(self) -> bool:
+        """Whether the next update trains the critic alone. Counted in updates, so that a resume keeps count."""
+        has_critic = self.config.advantage.kind is AdvantageKind.GAE
+        return has_critic and self.number < self.config.critic.warmup_updates
+
+    def adapter(self) -> Adapter:
+        """The policy's LoRA tensors, as the engines take them; a collective."""
+        with self.engine.whole_parameters():
+            return export_adapter(self.engine.model.policy, self.version)
+
+    def probe(self, observations: list[Observation], tokens: np.ndarray) -> np.ndarray:
+        """(B, A) log-probabilities of these tokens now: what an engine with the same adapter must also say."""
+        inputs = ModelInputs(
+            prompts=[self.processor.prompt_ids(observation.instruction) for observation in observations],
+            frames=np.stack([observation.frame for observation in observations]),
+            tokens=tokens,
+        )
+        with torch.no_grad():
+            logprobs = self.engine(inputs, Pass.POLICY).logprobs
+        assert logprobs is not None
+        return logprobs.float().cpu().numpy()
+
+    def save(self, root: Path, extra: dict[str, Any], *, keep: int) -> None:
+        """Write `root/{number:06d}`; a collective, rank 0 writes. `extra` is any JSON of the caller's."""
+        contents = _Contents(
+            adapter=self.adapter(),
+            critic=self._critic_tensors(),
+            optimizer=self.engine.optimizer_state(),
+            state={"number": self.number, "version": self.version, "extra": extra},
+        )
+        if self.ranks.rank == 0:
+            write_checkpoint(root, self.number, contents.write, keep=keep)
+
+    def load(self, root: Path) -> LoadReport:
+        """Continue from the newest checkpoint that is whole; a collective."""
+        found = find_checkpoint(root)
+        if found.folder is None:
+            return LoadReport(folder=None, damaged=found.damaged, extra={})
+        contents = _Contents.read(found.folder)
+        self.engine.load_parameters({**_parameter_names(contents.adapter), **contents.critic})
+        self.engine.load_optimizer_state(contents.optimizer)
+        self.number, self.version = contents.state["number"], contents.state["version"]
+        return LoadReport(folder=found.folder, damaged=found.damaged, extra=contents.state["extra"])
+
+    def _critic_tensors(self) -> dict[str, torch.Tensor]:
+        with self.engine.whole_parameters():
+            parameters = self.engine.model.critic_parameters()
+            return {name: p.detach().cpu().clone() for name, p in parameters.items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Contents:
+    """What a checkpoint holds, in memory."""
+
+    adapter: Adapter
+    critic: dict[str, torch.Tensor]
+    optimizer: dict[str, torch.Tensor]
+    state: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        (folder / STATE_FILE).parent.mkdir()
+        write_adapter(folder / ADAPTER_FOLDER, self.adapter)
+        save_file(self.critic, folder / CRITIC_FILE)
+        save_file(self.optimizer, folder / OPTIMIZER_FILE)
+        (folder / STATE_FILE).write_text(json.dumps(self.state, indent=2) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "_Contents":
+        return cls(
+            adapter=read_adapter(folder / ADAPTER_FOLDER),
+            critic=load_file(folder / CRITIC_FILE),
+            optimizer=load_file(folder / OPTIMIZER_FILE),
+            state=json.loads((folder / STATE_FILE).read_text()),
+        )
+
+
+def _parameter_names(adapter: Adapter) -> dict[str, torch.Tensor]:
+    """An adapter's tensors under the names they have inside `ActorCritic`."""
+    return {
+        "policy." + name.replace(".weight", f".{POLICY_ADAPTER}.weight"): torch.from_numpy(array)
+        for name, array in adapter.tensors.items()
+    }
