@@ -1,0 +1,5 @@
+"""A scripted expert with privileged state: it sees where everything is and shows how LIBERO's tasks are done."""
+
+from envs.expert.expert import Expert, ExpertAction
+
+__all__ = ["Expert", "ExpertAction"]

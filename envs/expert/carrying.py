@@ -1,0 +1,110 @@
+"""Pick up and put down. In: the world, an object, a target. Out: a skill (a generator of commands) per movement.
+
+Every step looks at where things are now, so a knock on the arm or the object is corrected on the way.
+"""
+
+from collections.abc import Callable, Generator
+
+import numpy as np
+
+from envs.expert.grasp import Grasp, plan_grasp
+from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, distance, go, hold, toward, turn_left
+from envs.expert.place import Spot, plan_spot
+from envs.expert.world import World
+
+ATTEMPTS = 4
+CLOSE_STEPS, RELEASE_STEPS = 9, 7
+APPROACH_MARGIN, CARRY_MARGIN = 0.03, 0.03
+"""Height above whatever is on the way."""
+CORRIDOR = 0.12
+"""Half width of the way that has to be free: the hand's half width and something to spare."""
+MOVED = 0.012
+"""An object that has moved further than this is looked at anew."""
+LIFT_TO_COUNT = 0.02
+DROPPED = 0.04
+
+SkillWithGrasp = Generator[Command, None, Grasp]
+SkillWithRotation = Generator[Command, None, np.ndarray]
+
+
+def pick_and_place(
+    world: World, name: str, target: str, goal: tuple[str, ...], share: tuple[int, int]
+) -> Skill:
+    """Until the goal holds with the object let go, or it has been tried often enough."""
+    for _ in range(ATTEMPTS):
+        rotation = yield from pick(world, name)
+        spot = plan_spot(world, name, target, inside=goal[0] == "in", share=share)
+        yield from carry(world, name, spot, rotation)
+        yield from release(world)
+        if world.holds(goal):
+            return
+
+
+def pick(world: World, name: str) -> SkillWithRotation:
+    """Take hold and lift a little; returns how the hand is turned."""
+    for _ in range(ATTEMPTS):
+        grasp = yield from reach(world, name, lambda: plan_grasp(world, name))
+        yield from hold("grasp", CLOSE, CLOSE_STEPS)
+        before = world.position(name)[2]
+        yield from go(world, "lift", grasp.pose.raised(0.06), CLOSE, near=0.025, speed=0.8, limit=15)
+        if world.position(name)[2] > before + LIFT_TO_COUNT:
+            break
+    return grasp.pose.rotation
+
+
+def reach(world: World, name: str, plan: Callable[[], Grasp]) -> SkillWithGrasp:
+    """From anywhere to the grasp, fingers open: high while it is far, down as it gets in line."""
+    grasp, clear = _plan_reach(world, plan)
+    for _ in range(90):
+        if np.linalg.norm(world.position(name) - grasp.object_position) > MOVED:
+            grasp, clear = _plan_reach(world, plan)
+        turned = float(np.linalg.norm(turn_left(world, grasp.pose)))
+        if distance(world, grasp.pose) < 0.007 and turned < 0.08:
+            break
+        here, goal = world.gripper_position, grasp.pose.position
+        waypoint = over(here, goal, clear, in_line=0.02 if turned < 0.25 else 0.0)
+        above = here[2] - goal[2]
+        phase = "approach" if above > 0.05 else "descend"
+        yield Command(phase, toward(world, grasp.pose.at(waypoint), OPEN, 1.0 if above > 0.04 else 0.5))
+    return grasp
+
+
+def _plan_reach(world: World, plan: Callable[[], Grasp]) -> tuple[Grasp, float]:
+    grasp = plan()
+    goal = grasp.pose.position
+    highest = world.highest_between(world.gripper_position, goal, CORRIDOR, skip=())
+    return grasp, max(goal[2] + 0.05, highest + APPROACH_MARGIN)
+
+
+def carry(world: World, name: str, spot: Spot, rotation: np.ndarray) -> Skill:
+    """Over everything on the way to the spot, and down."""
+    start, offset = world.gripper_position, world.gripper_position - world.position(name)
+    hang = start[2] - world.points(name)[:, 2].min()
+    clear = world.highest_between(start, spot.xy, CORRIDOR, skip={name}) + hang + CARRY_MARGIN
+    for step in range(90):
+        here, held = world.gripper_position, world.gripper_position - world.position(name)
+        goal = np.append(spot.xy + held[:2], spot.bottom + hang)
+        if np.linalg.norm(goal - here) < 0.007 or np.linalg.norm(held - offset) > DROPPED:
+            return
+        waypoint = over(here, goal, max(clear, goal[2] + 0.02), in_line=0.02)
+        lowering = waypoint[2] < here[2] - 0.01
+        phase = "lower" if lowering else "carry"
+        speed = 0.5 if lowering else min(0.8, 0.3 + 0.1 * step)
+        yield Command(phase, toward(world, Pose(waypoint, rotation), CLOSE, speed))
+
+
+def over(here: np.ndarray, goal: np.ndarray, clear: float, in_line: float) -> np.ndarray:
+    """Next point on the way up, across at `clear`, and down once within `in_line` (metres) of the goal's axis."""
+    aside = float(np.linalg.norm(goal[:2] - here[:2]))
+    if aside < in_line:
+        return goal + [0, 0, np.clip(6 * (aside - 0.01), 0, clear - goal[2])]
+    if aside > 0.06 and here[2] < clear - 0.03:
+        return np.append(here[:2] + 0.15 * (goal[:2] - here[:2]), clear)
+    return np.append(goal[:2], clear if aside > 0.06 else min(clear, goal[2] + 0.05))
+
+
+def release(world: World) -> Skill:
+    """Open the fingers and draw back upwards."""
+    yield from hold("release", OPEN, RELEASE_STEPS)
+    up = Pose(world.gripper_position + [0, 0, 0.08], world.gripper_rotation)
+    yield from go(world, "retreat", up, OPEN, near=0.02, limit=12)

@@ -1,0 +1,166 @@
+"""Where to take hold of an object. In: the world and a name. Out: the best of many candidate grasps.
+
+Two kinds: the wall of something hollow (bowl, mug), with one finger inside; or the two sides of everything else.
+All grasps point straight down; a candidate is an angle of the finger axis, seen from above.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from envs.expert.motion import Pose, nearest_half_turn, pointing
+from envs.expert.world import World
+
+DOWN = np.array([0.0, 0.0, -1.0])
+MAX_OPENING = 0.07
+"""Widest that fits between open fingers with a little play on both sides."""
+FINGER_HALF_DEPTH, FINGER_HALF_WIDTH = 0.0145, 0.0125
+"""Half extents of an open finger with margin: along the finger axis, and across."""
+FINGER_OFFSET = 0.0515
+"""From the grasp point to the middle of an open finger."""
+PALM_HALF_DEPTH, PALM_HALF_WIDTH, PALM_HEIGHT = 0.105, 0.035, 0.028
+"""The palm's half extents, and how far above the fingertips it begins."""
+RIM_DEPTH = 0.0142
+"""How far the fingertips reach below a rim."""
+SIDE_DEPTHS = (0.035, 0.025, 0.013)
+"""How far below the top an object is held between its sides: deepest that is narrow enough."""
+ROOMY, REACH = 0.03, 0.68
+"""Clearance beyond which more is no better; distance from the robot's base beyond which the arm gets stiff."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grasp:
+    """One way of taking hold."""
+
+    pose: Pose
+    object_position: np.ndarray
+    """Where the object was when this was planned."""
+    score: float
+
+
+def plan_grasp(world: World, name: str) -> Grasp:
+    points = world.points(name)
+    candidates = rim_grasps(world, name, points) if is_hollow(points) else side_grasps(world, name, points)
+    return max(candidates, key=lambda grasp: grasp.score)
+
+
+def is_hollow(points: np.ndarray) -> bool:
+    """Too wide to grasp across, and nothing in the middle at the height of the rim."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    radius = np.linalg.norm(points[:, :2] - (low + high)[:2] / 2, axis=1)
+    at_rim = points[:, 2] > high[2] - 0.012
+    return bool((high - low)[:2].min() > MAX_OPENING and radius[at_rim].min() > 0.02)
+
+
+def rim_grasps(world: World, name: str, points: np.ndarray) -> list[Grasp]:
+    """One candidate per direction from the middle to the wall."""
+    height = points[:, 2].max() - RIM_DEPTH
+    center = rim_center(points)
+    ring = points[points[:, 2] > points[:, 2].max() - 0.03]
+    radius = float(np.median(np.linalg.norm(ring[:, :2] - center, axis=1)))
+    own_handle = points[np.linalg.norm(points[:, :2] - center, axis=1) > radius + 0.02]
+    obstacles = np.concatenate([world.obstacles({name}), own_handle])
+    obstacles = obstacles[obstacles[:, 2] > height - 0.018]
+    grasps = []
+    for angle in np.deg2rad(np.arange(0, 360, 15)):
+        outward = np.array([np.cos(angle), np.sin(angle)])
+        at = center + outward * radius
+        clearance = min(
+            _clearance(
+                obstacles, at + outward * FINGER_OFFSET, outward, FINGER_HALF_DEPTH, FINGER_HALF_WIDTH
+            ),
+            _palm_clearance(obstacles, at, outward, height),
+        )
+        grasps.append(_grasp(world, name, at, height, outward, _rim_score(world, at, outward, clearance)))
+    return grasps
+
+
+def rim_center(points: np.ndarray) -> np.ndarray:
+    """(2,) middle of the rim: half-way between opposite walls, whatever handle sticks out on one side.
+
+    A handle is thinner than the wall is long, so the median of the top points is pulled towards it much less
+    than the bounding box is.
+    """
+    top = points[points[:, 2] > points[:, 2].max() - 0.008][:, :2]
+    center = np.median(top, axis=0)
+    for _ in range(5):
+        offset = top - center
+        radius = np.linalg.norm(offset, axis=1)
+        wall = np.abs(radius - np.median(radius)) < 0.012
+        center = center + 2 * (offset - offset / radius[:, None] * np.median(radius))[wall].mean(axis=0)
+    return center
+
+
+def side_grasps(world: World, name: str, points: np.ndarray) -> list[Grasp]:
+    """One candidate per angle and depth: across the object in the middle of what lies between the fingers."""
+    low, high = points[:, 2].min(), points[:, 2].max()
+    grasps = []
+    for depth in SIDE_DEPTHS:
+        height = max(low + 0.013, high - depth)
+        band = points[points[:, 2] > height - 0.01][:, :2]
+        obstacles = world.obstacles({name})
+        obstacles = obstacles[obstacles[:, 2] > height - 0.015]
+        for angle in np.deg2rad(np.arange(0, 180, 5)):
+            along = np.array([np.cos(angle), np.sin(angle)])
+            at, width = _middle(band, along)
+            clearance = min(
+                _clearance(obstacles, at + side * along * 0.05, along, 0.02, 0.014) for side in (-1, 1)
+            )
+            score = _side_score(width, along, clearance, depth)
+            grasps.append(_grasp(world, name, at, height, along, score))
+    return grasps
+
+
+def _middle(band: np.ndarray, along: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre of the points' box in the frame of the fingers, and its width between them."""
+    across = np.array([-along[1], along[0]])
+    depth, width = band @ along, band @ across
+    center = along * (depth.max() + depth.min()) / 2 + across * (width.max() + width.min()) / 2
+    return center, float(depth.max() - depth.min())
+
+
+def _rim_score(world: World, at: np.ndarray, outward: np.ndarray, clearance: float) -> float:
+    reach = float(np.linalg.norm(at - world.base_xy))
+    return (
+        -60 * max(0.0, 0.007 - clearance)
+        + 6 * min(clearance, ROOMY)
+        - 0.12 * _wrist_turn(outward)
+        - 0.05 * reach
+        - 6 * max(0.0, reach - REACH)
+    )
+
+
+def _side_score(width: float, along: np.ndarray, clearance: float, depth: float) -> float:
+    return (
+        -40 * max(0.0, width - MAX_OPENING)
+        - 2 * width
+        - 0.08 * _wrist_turn(along)
+        + 10 * min(clearance, 0.02)
+        + 5 * depth
+    )
+
+
+def _wrist_turn(finger_axis: np.ndarray) -> float:
+    """Angle between the finger axis and the world's y axis, which is where the arm holds it at rest."""
+    return float(np.arccos(np.clip(abs(finger_axis[1]), 0, 1)))
+
+
+def _clearance(
+    obstacles: np.ndarray, center: np.ndarray, along: np.ndarray, half_along: float, half_across: float
+) -> float:
+    """Distance of the nearest obstacle from an upright box, seen from above; negative inside; 0.2 if there is none."""
+    offset = obstacles[:, :2] - center
+    across = np.array([-along[1], along[0]])
+    gaps = np.maximum(np.abs(offset @ along) - half_along, np.abs(offset @ across) - half_across)
+    return float(gaps.min(initial=0.2))
+
+
+def _palm_clearance(obstacles: np.ndarray, at: np.ndarray, along: np.ndarray, height: float) -> float:
+    high = obstacles[obstacles[:, 2] > height + PALM_HEIGHT]
+    return _clearance(high, at, along, PALM_HALF_DEPTH, PALM_HALF_WIDTH)
+
+
+def _grasp(world: World, name: str, at: np.ndarray, height: float, along: np.ndarray, score: float) -> Grasp:
+    rotation = pointing(DOWN, np.append(along, 0.0))
+    rotation = nearest_half_turn(rotation, world.gripper_rotation)
+    return Grasp(Pose(np.append(at, height), rotation), world.position(name), score)
