@@ -84,6 +84,18 @@ class TrajectoryBuffer(Generic[Payload]):
         """Slots of chunks still being made."""
         return tuple(number for number, slot in self._slots.items() if slot.payload is None)
 
+    def group_of(self, number: int) -> int:
+        """Slots of one group are trained on together."""
+        return number // self._group_size
+
+    def scalars(self) -> dict[str, float]:
+        """For the metrics, in decisions (`refused` in chunks)."""
+        return {
+            "buffer/waiting": float(self._num_waiting),
+            "buffer/reserved": float(self._num_reserved),
+            "buffer/refused": float(self.num_refused),
+        }
+
     def has_room(self) -> bool:
         """Whether a slot may be granted now."""
         return self._num_reserved < self._capacity or self.next_slot % self._group_size != 0
@@ -98,7 +110,7 @@ class TrajectoryBuffer(Generic[Payload]):
         return number
 
     def seal(self, number: int, payload: Payload, num_decisions: int) -> bool:
-        """Deliver a slot's chunk. False, and nothing kept, if the slot is not open (sealed twice, dropped)."""
+        """Deliver a slot's chunk. False, and nothing kept, if the slot is not open (any more)."""
         slot = self._slots.get(number)
         if slot is None or slot.payload is not None:
             self.num_refused += 1
@@ -110,13 +122,10 @@ class TrajectoryBuffer(Generic[Payload]):
         return True
 
     def drop(self, number: int) -> None:
-        """Give a slot back untrained: its episode was interrupted, or its chunk was lost."""
-        slot = self._slots.pop(number, None)
-        if slot is None:
-            return
-        self._num_reserved -= slot.num_decisions
-        if slot.payload is not None and not slot.taken:
-            self._num_waiting -= slot.num_decisions
+        """Give an open slot back: its episode was interrupted."""
+        slot = self._slots.get(number)
+        if slot is not None and slot.payload is None:
+            self._forget(number)
 
     def take(self) -> Batch[Payload] | None:
         """The oldest chunks, `decisions_per_update` decisions or more; None while an older one is open."""
@@ -135,15 +144,16 @@ class TrajectoryBuffer(Generic[Payload]):
     def release(self, batch: Batch[Payload]) -> None:
         """The update that used this batch has been published: its room may be granted again."""
         for number in batch.slots:
-            self.drop(number)
+            self._forget(number)
 
     def put_back(self, batch: Batch[Payload]) -> None:
-        """The update that took this batch came to nothing: what was not dropped of it waits again."""
+        """The update that took this batch came to nothing: its chunks wait again."""
         for number in batch.slots:
-            slot = self._slots.get(number)
-            if slot is not None:
-                slot.taken = False
-                self._num_waiting += slot.num_decisions
+            self._slots[number].taken = False
+        self._num_waiting += batch.num_decisions
+
+    def _forget(self, number: int) -> None:
+        self._num_reserved -= self._slots.pop(number).num_decisions
 
     def _ready(self) -> list[int] | None:
         """Slots of the next batch, if it is complete."""
@@ -154,13 +164,11 @@ class TrajectoryBuffer(Generic[Payload]):
         for number, slot in self._slots.items():
             if slot.taken:
                 continue
-            if num_decisions >= self._decisions_per_update and not self._same_group(numbers[-1], number):
+            enough = num_decisions >= self._decisions_per_update
+            if enough and self.group_of(numbers[-1]) != self.group_of(number):
                 return numbers
             if slot.payload is None:
                 return None
             numbers.append(number)
             num_decisions += slot.num_decisions
-        return None if self._same_group(numbers[-1], self.next_slot) else numbers
-
-    def _same_group(self, one: int, other: int) -> bool:
-        return one // self._group_size == other // self._group_size
+        return None if self.group_of(numbers[-1]) == self.group_of(self.next_slot) else numbers

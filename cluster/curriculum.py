@@ -61,7 +61,6 @@ class Curriculum:
         source: StateSource,
         *,
         seed: int,
-        first_fresh: int = 0,
     ) -> None:
         assert tasks, "a curriculum needs at least one task"
         self._config = config
@@ -69,7 +68,7 @@ class Curriculum:
         self._tasks = list(tasks)
         self._num_states = dict(tasks)
         self._rng = np.random.default_rng(seed)
-        self._next_fresh = first_fresh
+        self._next_fresh = 0
         self._task_rates = {task: SuccessRate() for task in self._tasks}
         self._state_rates: dict[Start, SuccessRate] = {}
 
@@ -92,6 +91,10 @@ class Curriculum:
     def success(self, task: TaskId) -> float:
         """Estimated success rate of a task."""
         return self._task_rates[task].estimate(prior=0.5)
+
+    def scalars(self) -> dict[str, float]:
+        """For the metrics: every task's estimated success rate."""
+        return {f"curriculum/success/{task}": self.success(task) for task in self._tasks}
 
     def state(self) -> dict[str, Any]:
         """Everything `load` needs to go on as if nothing had happened; plain JSON."""

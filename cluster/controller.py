@@ -1,0 +1,154 @@
+"""The controller: starts episodes, hands what they bring to the learner, publishes what it learns.
+
+    curriculum ──start──► environments ──sealed chunk──► buffer ──batch──► learner ──adapter──► replicas
+        ▲                      │   ▲                       │                                       │
+        └──────outcome─────────┘   └───slot (may begin)────┘         decisions come from ◄─────────┘
+
+What waits for what: an environment without a slot waits for the learner (the buffer is full); the learner
+waits for the oldest open chunks; a slot is returned once the update that used it has been published.
+Nothing else waits. Chunks are only references here: no trajectory passes through this process, unless
+everything runs in it.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from cluster.buffer import Batch, TrajectoryBuffer
+from cluster.curriculum import Curriculum
+from cluster.parts import Fault, LearnerPart, Report
+from cluster.progress import Progress
+from cluster.publishing import Publisher
+from cluster.rollouts import Rollouts, episode_fields
+from cluster.supervision import Supervisor
+from core.config import Config
+from core.metrics import MetricsWriter
+from core.types import Start
+
+
+class Controller:
+    """One run, from the first episode to the last checkpoint. `run` is the whole story."""
+
+    def __init__(
+        self,
+        config: Config,
+        checkpoints: Path,
+        *,
+        rollouts: Rollouts,
+        buffer: TrajectoryBuffer[Any],
+        curriculum: Curriculum,
+        learner: LearnerPart,
+        publisher: Publisher,
+        supervisor: Supervisor,
+        progress: Progress,
+        writer: MetricsWriter,
+        evaluation_starts: list[Start],
+        num_updates: int = 0,
+        attempt: int = 0,
+    ) -> None:
+        self._config, self._checkpoints = config, checkpoints
+        self._rollouts, self._buffer, self._curriculum = rollouts, buffer, curriculum
+        self._learner, self._publisher = learner, publisher
+        self._supervisor, self._progress, self._writer = supervisor, progress, writer
+        self._evaluation_starts = evaluation_starts
+        self._attempt = attempt
+        self._num_updates = self._num_saved = self._num_evaluated = num_updates
+        self._batch: Batch[Any] | None = None
+        limit_s = config.run.max_minutes * 60
+        self._deadline = time.monotonic() + limit_s if limit_s else float("inf")
+
+    def run(self) -> bool:
+        """Train until done; False if the run was told to stop before."""
+        self._publisher.publish()
+        if self._num_updates == 0:
+            self._evaluate()
+        while not self._done():
+            self._tend()
+            self._rollouts.grant()
+            self._rollouts.collect()
+            self._train()
+        if self._num_saved < self._num_updates:
+            self._checkpoint()
+        if not self._supervisor.told_to_stop and self._num_evaluated < self._num_updates:
+            self._evaluate()
+        return not self._supervisor.told_to_stop
+
+    def _done(self) -> bool:
+        enough = self._num_updates >= self._config.run.num_updates
+        return enough or self._supervisor.told_to_stop or time.monotonic() > self._deadline
+
+    def _tend(self) -> None:
+        """Mend what broke. A learner that came back stands at its last checkpoint; its batch waits."""
+        if Fault.LEARNER in self._supervisor.attend():
+            if self._batch is not None:
+                self._buffer.put_back(self._batch)
+                self._batch = None
+            self._publisher.publish()
+
+    def _train(self) -> None:
+        """Begin an update when a batch is complete; conclude it when it is done."""
+        if self._batch is None:
+            self._batch = self._buffer.take()
+            if self._batch is None:
+                return
+            self._learner.start(self._batch.payloads)
+        report = self._learner.finished()
+        if report is not None:
+            self._conclude(self._batch, report)
+
+    def _conclude(self, batch: Batch[Any], report: Report) -> None:
+        """Publish before returning the slots: the buffer's bound on lag rests on this order."""
+        published = self._publisher.publish() if report.policy_changed else {}
+        self._buffer.release(batch)
+        self._batch = None
+        self._num_updates = report.number
+        self._supervisor.update_done()
+        if _due(report.number, self._config.run.checkpoint_every):
+            self._checkpoint()
+        self._tell(report, published)
+        if _due(report.number, self._config.eval.every) and not self._done():
+            self._evaluate()
+
+    def _tell(self, report: Report, published: dict[str, float]) -> None:
+        values = {
+            **report.metrics,
+            **published,
+            **self._progress.scalars(),
+            **self._supervisor.scalars(),
+            **self._curriculum.scalars(),
+            **self._buffer.scalars(),
+            "weights/version": float(report.version),
+        }
+        self._writer.scalars(report.number, values)
+        print(self._progress.line(report.number, values), flush=True)
+
+    def _checkpoint(self) -> None:
+        extra = {
+            "curriculum": self._curriculum.state(),
+            "next_slot": self._buffer.next_slot,
+            "attempt": self._attempt,
+        }
+        with self._progress.spend("checkpoint"):
+            self._learner.save(self._checkpoints, extra, keep=self._config.run.keep_checkpoints)
+        self._num_saved = self._num_updates
+        self._writer.event("checkpoint", update=self._num_updates)
+
+    def _evaluate(self) -> None:
+        """Greedy episodes from published states, once the open chunks have ended."""
+        with self._progress.spend("evaluation"):
+            self._rollouts.drain(self._tend)
+            outcomes = self._rollouts.evaluate(
+                self._evaluation_starts,
+                name=f"eval-{self._num_updates:06d}",
+                num_recorded=self._config.eval.videos,
+                tend=self._tend,
+            )
+        self._num_evaluated = self._num_updates
+        episodes = [episode_fields(outcome) for outcome in outcomes]
+        self._writer.event("evaluation", update=self._num_updates, episodes=episodes)
+        successes = sum(outcome.success for outcome in outcomes)
+        print(f"evaluation after update {self._num_updates}: {successes}/{len(outcomes)} succeed", flush=True)
+
+
+def _due(number: int, every: int) -> bool:
+    return every > 0 and number % every == 0

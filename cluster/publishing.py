@@ -1,0 +1,95 @@
+"""Weights on their way from the learner to the replicas, and the proof that they arrived.
+
+In: a learner that has changed. Out: every replica serves its new adapter, and a few numbers about it. The
+proof: replicas answer a fixed observation, and the learner computes the log-probabilities of their tokens
+itself. Both must agree now, and the learner's own must differ from what they were.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from cluster.parts import LearnerPart, ReplicasPart
+from core.types import Decision, Observation
+
+NUM_PROBES = 2
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
+"""Largest difference of log-probabilities that rounding explains, by the engine's dtype."""
+
+
+class WeightsError(RuntimeError):
+    """A replica does not serve what the learner has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opinion:
+    """What the learner once said of some tokens."""
+
+    tokens: np.ndarray
+    """(B, A) int32."""
+    logprobs: np.ndarray
+    """(B, A) float32."""
+
+
+class Publisher:
+    """Publishes adapters and checks each on a probe."""
+
+    def __init__(
+        self, learner: LearnerPart, replicas: ReplicasPart, probes: list[Observation], *, dtype: str
+    ) -> None:
+        self._learner = learner
+        self._replicas = replicas
+        self._probes = probes
+        self._tolerance = TOLERANCE[dtype]
+        self._before: _Opinion | None = None
+
+    def publish(self) -> dict[str, float]:
+        """Push, then compare. A replica that disagrees is pushed to once more before the run is stopped."""
+        started = time.perf_counter()
+        adapter = self._learner.adapter()
+        self._replicas.publish(adapter)
+        pushed = time.perf_counter()
+        error = self._error()
+        if error > self._tolerance:
+            self._replicas.publish(adapter)
+            error = self._error()
+        if not error <= self._tolerance:
+            raise WeightsError(
+                f"after a push a replica's log-probabilities differ from the learner's by {error:.2e}, "
+                f"more than {self._tolerance:g}: it would gather data of another policy"
+            )
+        return {
+            "weights/probe_error": error,
+            "weights/probe_change": self._change(),
+            "time/push_s": pushed - started,
+            "time/publish_s": time.perf_counter() - started,
+        }
+
+    def _error(self) -> float:
+        """Largest difference between what replicas and learner say of the replicas' own tokens."""
+        answers = self._replicas.probe(self._probes)
+        return max(self._error_of(decisions) for decisions in answers)
+
+    def _error_of(self, decisions: list[Decision]) -> float:
+        tokens_BA = np.stack([decision.tokens for decision in decisions])
+        served_BA = np.stack([decision.logprobs for decision in decisions])
+        return float(np.abs(self._learner.probe(self._probes, tokens_BA) - served_BA).max())
+
+    def _change(self) -> float:
+        """How much the learner's opinion of the same tokens has moved since the last time; zero at first."""
+        if self._before is None:
+            tokens_BA = np.stack([decision.tokens for decision in self._replicas.probe(self._probes)[0]])
+            before_BA = self._learner.probe(self._probes, tokens_BA)
+        else:
+            tokens_BA, before_BA = self._before.tokens, self._before.logprobs
+        now_BA = self._learner.probe(self._probes, tokens_BA)
+        self._before = _Opinion(tokens=tokens_BA, logprobs=now_BA)
+        return float(np.abs(now_BA - before_BA).max())
+
+
+def probe_observations(image_size: int, instruction: str) -> list[Observation]:
+    """Fixed noise: any frame shows whether two sides hold the same weights."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (NUM_PROBES, image_size, image_size, 3), dtype=np.uint8)
+    return [Observation(frame=frame, instruction=instruction) for frame in frames]

@@ -1,0 +1,136 @@
+"""The producing half of the loop: who plays what next, and where the chunks go.
+
+In: a fleet's events. Out: grants to the fleet, sealed chunks in the buffer, outcomes in the curriculum.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from actors.evaluator import evaluate
+from actors.messages import Dropped, Event, Failed, Fleet, Grant, Idle, Sealed
+from cluster.buffer import TrajectoryBuffer
+from cluster.curriculum import Curriculum
+from cluster.parts import Fault
+from cluster.progress import Progress
+from cluster.supervision import Supervisor
+from core.metrics import MetricsWriter
+from core.types import EpisodeOutcome, Start
+
+POLL_S = 0.02
+
+
+class Rollouts:
+    """Keeps every environment busy as long as the buffer has room."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        buffer: TrajectoryBuffer[Any],
+        curriculum: Curriculum,
+        *,
+        supervisor: Supervisor,
+        progress: Progress,
+        writer: MetricsWriter,
+        attempt: int,
+        video_every: int,
+    ) -> None:
+        self._fleet, self._buffer, self._curriculum = fleet, buffer, curriculum
+        self._supervisor, self._progress, self._writer = supervisor, progress, writer
+        self._attempt = attempt
+        """How often the run was resumed; part of episode ids, so that none ever repeats."""
+        self._video_every = video_every
+        self._asking: OrderedDict[int, Sealed | None] = OrderedDict()
+        """Environments that want a slot, longest waiting first: to begin an episode, or to go on."""
+        self._group: tuple[int, Start] | None = None
+
+    def grant(self) -> None:
+        """Give slots to those who ask, as long as there is room."""
+        while self._asking and self._buffer.has_room():
+            env, paused = self._asking.popitem(last=False)
+            slot = self._buffer.open()
+            self._fleet.go(env, self._begin(slot) if paused is None else _continue(slot, paused))
+
+    def collect(self) -> None:
+        """Take in what has happened; waits a moment if nothing has."""
+        for event in self._poll():
+            match event:
+                case Idle():
+                    self._asking[event.env] = None
+                case Sealed():
+                    self._take_in(event)
+                case Dropped():
+                    self._buffer.drop(event.slot)
+
+    def drain(self, tend: Callable[[], None]) -> None:
+        """Let open chunks end without granting new ones."""
+        while self._buffer.open_slots and not self._supervisor.told_to_stop:
+            tend()
+            self.collect()
+
+    def evaluate(
+        self, starts: list[Start], *, name: str, num_recorded: int, tend: Callable[[], None]
+    ) -> list[EpisodeOutcome]:
+        """Use the whole (drained) fleet for greedy episodes; episodes that paused are given up."""
+        idle = set(self._asking)
+        self._asking.clear()
+
+        def poll() -> list[Event]:
+            tend()
+            return self._poll()
+
+        outcomes = evaluate(
+            starts, name=name, idle=idle, num_recorded=num_recorded, go=self._fleet.go, poll=poll
+        )
+        self._asking.update(dict.fromkeys(sorted(idle)))
+        return outcomes
+
+    def _poll(self) -> list[Event]:
+        events = self._fleet.poll(POLL_S)
+        for event in events:
+            if isinstance(event, Failed):
+                self._supervisor.note(Fault.ENVIRONMENT, f"{event.env}: {event.reason}")
+        return events
+
+    def _begin(self, slot: int) -> Grant:
+        record = self._video_every > 0 and slot % self._video_every == 0
+        return Grant(
+            slot=slot, episode_id=f"{self._attempt}-{slot:07d}", start=self._start_of(slot), record=record
+        )
+
+    def _start_of(self, slot: int) -> Start:
+        """Slots of one group share their start."""
+        group = self._buffer.group_of(slot)
+        if self._group is None or self._group[0] != group:
+            self._group = (group, self._curriculum.next())
+        return self._group[1]
+
+    def _take_in(self, event: Sealed) -> None:
+        if not self._buffer.seal(event.slot, event.chunk, event.num_decisions):
+            return
+        self._progress.sealed(event)
+        if event.outcome is None:
+            self._asking[event.env] = event
+        else:
+            self._curriculum.record(event.outcome)
+            self._writer.event("episode", **episode_fields(event.outcome))
+
+
+def _continue(slot: int, paused: Sealed) -> Grant:
+    return Grant(
+        slot=slot, episode_id=paused.episode_id, start=paused.start, continues=True, record=paused.recorded
+    )
+
+
+def episode_fields(outcome: EpisodeOutcome) -> dict[str, Any]:
+    """An outcome as plain JSON."""
+    return {
+        "episode": outcome.episode_id,
+        "start": str(outcome.start),
+        "success": outcome.success,
+        "steps": outcome.num_steps,
+        "return": outcome.episode_return,
+        "min_version": outcome.min_version,
+        "max_version": outcome.max_version,
+        "video": outcome.video,
+    }

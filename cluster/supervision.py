@@ -1,0 +1,73 @@
+"""What is done when something breaks: the one place that decides, and counts.
+
+In: parts whose members can die. Out: mended parts, counts, events, and whether the run was told to stop.
+
+    an environment process dies, hangs, goes NaN   its worker restarts it; the open episode is dropped
+    an EnvActor dies                               restarted; its open episodes are dropped
+    an inference replica dies                      restarted; it gets the current weights before any request
+    a learner rank dies                            the group restarts from the last checkpoint; rollouts wait
+    a node leaves                                  its members restart where there is room, or when it returns
+    SIGTERM or SIGINT                              checkpoint, then exit with STOPPED
+"""
+
+import signal
+from collections import Counter
+from collections.abc import Sequence
+from types import FrameType
+
+from cluster.parts import Fault, Mortal
+from core.metrics import MetricsWriter
+
+STOPPED = 75
+"""Exit code of a run that was told to stop and can be resumed (EX_TEMPFAIL: try again)."""
+MAX_FAULTS_IN_A_ROW = 50
+"""Failures of one kind without an update in between after which the run gives up: mending does not help."""
+
+
+class Supervisor:
+    """Watches parts, mends them, counts."""
+
+    def __init__(self, parts: Sequence[Mortal], writer: MetricsWriter) -> None:
+        self._parts = parts
+        self._writer = writer
+        self._in_a_row: Counter[Fault] = Counter()
+        self.counts: Counter[Fault] = Counter()
+        self.told_to_stop = False
+
+    def listen(self) -> None:
+        """From now on SIGTERM and SIGINT ask the loop to end in good order; a second SIGINT interrupts."""
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
+    def attend(self) -> set[Fault]:
+        """Mend what has died since the last call; returns the kinds that had."""
+        found = set()
+        for part in self._parts:
+            for member, reason in part.lost().items():
+                self.note(part.fault, f"{member}: {reason}")
+                part.mend(member)
+                found.add(part.fault)
+        return found
+
+    def note(self, fault: Fault, reason: str) -> None:
+        """Count a failure and put it on record."""
+        self.counts[fault] += 1
+        self._in_a_row[fault] += 1
+        self._writer.event("fault", fault=fault.value, reason=reason, count=self.counts[fault])
+        if self._in_a_row[fault] > MAX_FAULTS_IN_A_ROW:
+            raise RuntimeError(
+                f"{fault.value} failed {MAX_FAULTS_IN_A_ROW} times without an update: {reason}"
+            )
+
+    def update_done(self) -> None:
+        """Things work: failures before this do not count towards giving up."""
+        self._in_a_row.clear()
+
+    def scalars(self) -> dict[str, float]:
+        """Failures since the run began."""
+        return {f"faults/{fault.value}": float(self.counts[fault]) for fault in Fault}
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.told_to_stop = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._writer.event("told_to_stop", signal=signal.Signals(number).name)
