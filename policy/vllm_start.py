@@ -1,0 +1,100 @@
+"""Starting vLLM for one policy: environment variables, engine arguments, our architecture's registration.
+
+In: a policy folder and `EngineConfig`. Out: a running `LLMEngine` in this process (with tensor parallelism
+its workers are processes of their own).
+"""
+
+import os
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.config import EngineConfig
+from policy.configuration import ARCHITECTURE, OpenVLAConfig
+from policy.vllm_layout import max_sequence_tokens
+
+MAX_BATCHED_TOKENS = 16384
+CPU_BLOCK_TOKENS = 32
+
+
+def start_vllm(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> Any:
+    """A vLLM engine that serves the folder's policy through `policy.vllm_model`."""
+    on_gpu = torch.cuda.is_available()
+    _prepare_environment(on_gpu)
+    if config.tensor_parallel_size > 1:
+        _require_entry_point()
+    from vllm.engine.arg_utils import EngineArgs
+    from vllm.v1.engine.llm_engine import LLMEngine
+
+    from policy.vllm_plugin import register
+
+    register()
+    arguments = _gpu_arguments(config) if on_gpu else _cpu_arguments(policy, config)
+    return LLMEngine.from_engine_args(EngineArgs(**_arguments(folder, policy, config), **arguments))
+
+
+def _prepare_environment(on_gpu: bool) -> None:
+    """vLLM reads these when it is imported, so this runs first; what the user has set stays."""
+    variables = {
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        "VLLM_USE_V2_MODEL_RUNNER": "0",
+        "VLLM_LOGGING_LEVEL": "ERROR",
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    if not on_gpu:
+        # One thread: OMP threads that spin on busy cores make a step ten times slower.
+        variables |= {"TORCHDYNAMO_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+    if not on_gpu:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # torch has been imported already
+
+
+def _require_entry_point() -> None:
+    """Tensor-parallel workers are new processes, which learn of our architecture by the entry point alone."""
+    values = {point.value for point in entry_points(group="vllm.general_plugins")}
+    if "policy.vllm_plugin:register" not in values:
+        raise ValueError(
+            "vLLM's workers cannot find this project's plugin; install the project with `pip install -e .`"
+        )
+
+
+def _arguments(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> dict[str, Any]:
+    length = max_sequence_tokens(policy)
+    return {
+        "model": str(folder),
+        "hf_overrides": {"architectures": [ARCHITECTURE], "model_type": "vlarl"},
+        "dtype": config.dtype,
+        "max_num_seqs": config.max_num_seqs,
+        "max_model_len": length,
+        "max_num_batched_tokens": max(length, min(config.max_num_seqs * length, MAX_BATCHED_TOKENS)),
+        "tensor_parallel_size": config.tensor_parallel_size,
+        "worker_extension_cls": "policy.vllm_weights.AdapterWorker",
+        "skip_tokenizer_init": True,
+        "generation_config": "vllm",
+        "logprobs_mode": "processed_logprobs",  # of the distribution that was sampled from
+        "limit_mm_per_prompt": {"image": 1},
+        # Every prompt begins with a new frame: caches could only serve what an older version computed.
+        "enable_prefix_caching": False,
+        "mm_processor_cache_gb": 0,
+        "disable_log_stats": True,
+    }
+
+
+def _gpu_arguments(config: EngineConfig) -> dict[str, Any]:
+    return {"gpu_memory_utilization": config.gpu_memory_fraction}
+
+
+def _cpu_arguments(policy: OpenVLAConfig, config: EngineConfig) -> dict[str, Any]:
+    """No compilation, and a cache that just holds `max_num_seqs` of the longest sequences."""
+    text = policy.language
+    num_blocks = config.max_num_seqs * (max_sequence_tokens(policy) // CPU_BLOCK_TOKENS + 2)
+    head_dim = text.hidden_size // text.num_attention_heads
+    token_bytes = 2 * 4 * text.num_hidden_layers * text.num_key_value_heads * head_dim
+    return {
+        "enforce_eager": True,
+        "block_size": CPU_BLOCK_TOKENS,
+        "kv_cache_memory_bytes": num_blocks * CPU_BLOCK_TOKENS * token_bytes,
+    }
