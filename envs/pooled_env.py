@@ -1,0 +1,39 @@
+"""A `LiberoEnv` as a pool's worker runs it: with the pool's step limit, and measuring its rendering."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.config import RenderMode
+from envs.environment import LiberoEnv
+from envs.physics import SimulationDivergedError
+from envs.simulator import NotFiniteError
+from envs.suites import Task
+
+
+class PooledEnv(LiberoEnv):
+    def __init__(
+        self, task: Task, *, assets: Path, render: RenderMode, size: int, max_steps: int, seed: int
+    ) -> None:
+        """`max_steps` 0 keeps the suite's own limit."""
+        self.render_s = 0.0
+        self._max_steps = max_steps
+        super().__init__(task, assets=assets, render=render, size=size, seed=seed)
+
+    def set_task(self, task: Task) -> None:
+        super().set_task(replace(task, max_steps=self._max_steps or task.max_steps))
+
+    def step(self, actions: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        try:
+            return super().step(actions)
+        except SimulationDivergedError as error:
+            raise NotFiniteError(str(error)) from error
+
+    def frame(self, camera: str | None = None) -> np.ndarray:
+        began_s = time.perf_counter()
+        frame = super().frame(camera)
+        self.render_s += time.perf_counter() - began_s
+        return frame
