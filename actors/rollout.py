@@ -52,8 +52,9 @@ class Recorder(Protocol):
     """Where episodes go that somebody wants to look at."""
 
     def add_frame(self, episode_id: str, frame: np.ndarray) -> None: ...
-    def finish(self, outcome: EpisodeOutcome, instruction: str) -> None: ...
+    def finish(self, outcome: EpisodeOutcome, instruction: str) -> EpisodeOutcome: ...
     def discard(self, episode_id: str) -> None: ...
+    def close(self) -> None: ...
 
 
 class RolloutLoop:
@@ -111,6 +112,8 @@ class RolloutLoop:
 
     def close(self) -> None:
         self._envs.close()
+        if self._recorder is not None:
+            self._recorder.close()
 
     def _env_timeout(self, timeout_s: float) -> float:
         if self._events:
@@ -163,12 +166,12 @@ class RolloutLoop:
 
     def _end(self, episode: Episode, frame: np.ndarray, *, terminated: bool) -> None:
         outcome, grant = episode.outcome(success=terminated), episode.grant
+        if self._recorder is not None and grant.record:
+            outcome = self._recorder.finish(outcome, episode.instruction)
         if grant.evaluate:
             self._events.append(Evaluated(env=episode.env, slot=grant.slot, outcome=outcome))
         else:
             self._seal(episode, frame, outcome, terminated=terminated, truncated=not terminated)
-        if self._recorder is not None and grant.record:
-            self._recorder.finish(outcome, episode.instruction)
         self._free(episode.env)
 
     def _seal(

@@ -3,13 +3,15 @@
 In: nothing. Out: interfaces. A fleet of environments has its own in `actors/messages.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
+from actors.messages import Fleet
 from core.types import Decision, Observation
 
 
@@ -26,17 +28,21 @@ class Report(Protocol):
     def metrics(self) -> dict[str, float]: ...
 
 
-class Loaded(Protocol):
-    """What came out of a checkpoint."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What came out of the newest sound checkpoint."""
 
-    @property
-    def number(self) -> int: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def extra(self) -> dict[str, Any]: ...
-    @property
-    def damaged(self) -> list[str]: ...
+    number: int
+    """Updates done."""
+    extra: dict[str, Any]
+    """What was saved with it."""
+    damaged: list[str]
+    """Newer checkpoints that were passed over, and why."""
+
+    @classmethod
+    def nothing(cls) -> "Loaded":
+        """A new run."""
+        return cls(number=0, extra={}, damaged=[])
 
 
 class LearnerPart(Protocol):
@@ -57,10 +63,8 @@ class LearnerPart(Protocol):
     def save(self, root: Path, extra: dict[str, Any], *, keep: int) -> None:
         """Write a checkpoint that also holds `extra`."""
 
-    def load(self, root: Path) -> Loaded | None:
-        """Go on from the newest sound checkpoint; None where there is none."""
-
-    def close(self) -> None: ...
+    def load(self, root: Path) -> Loaded:
+        """Go on from the newest sound checkpoint; from the beginning where there is none."""
 
 
 class ReplicasPart(Protocol):
@@ -71,8 +75,6 @@ class ReplicasPart(Protocol):
 
     def probe(self, observations: list[Observation]) -> Sequence[list[Decision]]:
         """What each replica answers to these."""
-
-    def close(self) -> None: ...
 
 
 class Fault(Enum):
@@ -95,3 +97,14 @@ class Mortal(Protocol):
 
     def mend(self, member: int) -> None:
         """Bring one back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything a run consists of, apart from its controller."""
+
+    fleet: Fleet
+    learner: LearnerPart
+    replicas: ReplicasPart
+    mortals: Sequence[Mortal] = ()
+    close: Callable[[], None]

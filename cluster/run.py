@@ -1,0 +1,116 @@
+"""One training run: its parts put together, trained, and taken down again.
+
+In: settings and a run folder, new or to be resumed. Out: whether the run came to its end.
+"""
+
+from typing import Any
+
+from cluster.buffer import TrajectoryBuffer
+from cluster.controller import Controller
+from cluster.curriculum import Curriculum
+from cluster.parts import Loaded, Parts
+from cluster.progress import Progress
+from cluster.publishing import Publisher, probe_observations
+from cluster.rollouts import Rollouts
+from cluster.supervision import Supervisor
+from cluster.tasks import chosen_tasks, evaluation_starts, max_chunk_decisions
+from core.config import AdvantageKind, Config, Mode, TrainingStates
+from core.metrics import MetricsWriter
+from core.runfolder import RunFolder
+from core.types import StateSource
+from envs.suites import NUM_PUBLISHED_STATES, Task
+from policy.checkpoint import load_processor
+
+
+def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
+    """Run to the end; False if it was told to stop before."""
+    parts = _build(config, folder)
+    try:
+        start = parts.learner.load(folder.checkpoints) if resume else Loaded.nothing()
+        writer = MetricsWriter(folder.path, resume_after=start.number if resume else None)
+        for damaged in start.damaged:
+            writer.event("damaged_checkpoint", reason=damaged)
+            print(f"passed over a damaged checkpoint: {damaged}", flush=True)
+        writer.event("resumed" if resume else "started", update=start.number)
+        try:
+            return controller(config, folder, parts, start, writer, resume=resume).run()
+        finally:
+            writer.close()
+    finally:
+        parts.close()
+
+
+def controller(
+    config: Config, folder: RunFolder, parts: Parts, start: Loaded, writer: MetricsWriter, *, resume: bool
+) -> Controller:
+    """Wire a controller to these parts."""
+    processor = load_processor(config.policy.checkpoint, config.env.suite)
+    tasks = chosen_tasks(config)
+    attempt = start.extra.get("attempt", 0) + resume
+    supervisor = Supervisor(parts.mortals, writer)
+    supervisor.listen()
+    progress = Progress(config.run.num_updates)
+    curriculum = _curriculum(config, tasks, start.extra)
+    buffer = _buffer(config, tasks, processor.config.num_action_steps, start.extra)
+    rollouts = Rollouts(
+        parts.fleet,
+        buffer,
+        curriculum,
+        supervisor=supervisor,
+        progress=progress,
+        writer=writer,
+        attempt=attempt,
+        video_every=config.run.video_every,
+    )
+    probes = probe_observations(processor.image_size, tasks[0].instruction)
+    return Controller(
+        config,
+        folder.checkpoints,
+        rollouts=rollouts,
+        buffer=buffer,
+        curriculum=curriculum,
+        learner=parts.learner,
+        publisher=Publisher(parts.learner, parts.replicas, probes, dtype=config.engine.dtype),
+        supervisor=supervisor,
+        progress=progress,
+        writer=writer,
+        evaluation_starts=evaluation_starts(tasks, config.eval.episodes_per_task),
+        num_updates=start.number,
+        attempt=attempt,
+    )
+
+
+def _build(config: Config, folder: RunFolder) -> Parts:
+    if config.run.mode is Mode.INLINE:
+        from cluster.inline import build_inline
+
+        return build_inline(config, folder)
+    from cluster.distributed import build_distributed
+
+    return build_distributed(config, folder)
+
+
+def _curriculum(config: Config, tasks: list[Task], saved: dict[str, Any]) -> Curriculum:
+    paper = config.env.training_states is TrainingStates.PAPER
+    curriculum = Curriculum(
+        config.curriculum,
+        {task.id: NUM_PUBLISHED_STATES for task in tasks},
+        StateSource.PUBLISHED if paper else StateSource.FRESH,
+        seed=config.run.seed,
+    )
+    if saved:
+        curriculum.load(saved["curriculum"])
+    return curriculum
+
+
+def _buffer(
+    config: Config, tasks: list[Task], steps_per_decision: int, saved: dict[str, Any]
+) -> TrajectoryBuffer[Any]:
+    grouped = config.advantage.kind is not AdvantageKind.GAE
+    return TrajectoryBuffer(
+        decisions_per_update=config.learner.decisions_per_update,
+        max_lag=config.buffer.max_lag,
+        max_chunk_decisions=max_chunk_decisions(config, tasks, steps_per_decision),
+        group_size=config.advantage.group_size if grouped else 1,
+        next_slot=saved.get("next_slot", 0),
+    )

@@ -1,0 +1,43 @@
+"""The tasks of a run, and what follows from them.
+
+In: settings and the policy's number of steps per decision. Out: tasks, evaluation starts, the longest
+chunk.
+"""
+
+from core.config import Config
+from core.types import Start, StateSource, TaskId
+from envs import suites
+from envs.suites import NUM_PUBLISHED_STATES, Task
+
+
+def chosen_tasks(config: Config) -> list[Task]:
+    """The tasks to practise."""
+    suite = config.env.suite
+    if not config.env.tasks:
+        return suites.suite_tasks(suite)
+    return [suites.task(TaskId(suite=suite, index=index)) for index in config.env.tasks]
+
+
+def evaluation_starts(tasks: list[Task], episodes_per_task: int) -> list[Start]:
+    """The first published states of every task."""
+    if episodes_per_task > NUM_PUBLISHED_STATES:
+        raise ValueError(
+            f"eval.episodes_per_task={episodes_per_task}: a task has {NUM_PUBLISHED_STATES} published states"
+        )
+    return [
+        Start(task=task.id, source=StateSource.PUBLISHED, number=number)
+        for task in tasks
+        for number in range(episodes_per_task)
+    ]
+
+
+def max_chunk_decisions(config: Config, tasks: list[Task], steps_per_decision: int) -> int:
+    """The longest chunk that can be sealed."""
+    longest_episode = max(config.env.max_steps or t.max_steps for t in tasks)
+    episode_decisions = -(-longest_episode // steps_per_decision)
+    return min(config.buffer.chunk_decisions or episode_decisions, episode_decisions)
+
+
+def instruction(start: Start) -> str:
+    """What the robot is told."""
+    return suites.task(start.task).instruction
