@@ -25,8 +25,8 @@ from envs.primitives.shapes import Box, Lathe, Shape
 FOLDER = "scenes"
 
 TABLE_LEG = (0.72, 0.65, 0.58)
-LIVING_ROOM_WOOD = (0.25, 0.16, 0.125)
-DESK_WOOD = (0.5, 0.36, 0.19)
+LIVING_ROOM_WOOD = (0.31, 0.205, 0.155)
+DESK_WOOD = (0.58, 0.41, 0.21)
 
 
 @dataclass(frozen=True)

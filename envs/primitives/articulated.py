@@ -19,8 +19,8 @@ from envs.primitives.shapes import Bar, Box, Lathe, Point, Shape
 
 FOLDER = "articulated_objects"
 
-METAL = (0.42, 0.42, 0.43)
-DARK_METAL = (0.3, 0.3, 0.31)
+METAL = (0.36, 0.36, 0.37)
+DARK_METAL = (0.26, 0.26, 0.27)
 KNOB = (0.1, 0.1, 0.1)
 HANDLE = (0.55, 0.55, 0.57)
 OVEN = (0.16, 0.16, 0.17)
@@ -31,7 +31,7 @@ DRAWERS = {"top": 0.18393, "middle": 0.11041, "bottom": 0.04114}
 
 CABINETS: dict[str, tuple[Colour, Colour]] = {
     "wooden_cabinet": ((0.15, 0.115, 0.085), (0.2, 0.155, 0.115)),
-    "white_cabinet": ((0.75, 0.75, 0.76), (0.85, 0.85, 0.86)),
+    "white_cabinet": ((0.66, 0.66, 0.67), (0.74, 0.74, 0.75)),
 }
 """Colours of the case and of the drawers."""
 
@@ -74,7 +74,7 @@ def _cabinet(outer: Element, body: Element, meshes: MeshStore) -> None:
 def _drawer_handle(height: float) -> Bar:
     corners = [(-0.0356, -0.076), (-0.0356, -0.103), (0.0292, -0.103), (0.0292, -0.076)]
     points: list[Point] = [(x, y, height) for x, y in corners]
-    return Bar(points, 0.013)
+    return Bar(points, 0.011)
 
 
 def _stove(outer: Element, body: Element, meshes: MeshStore) -> None:

@@ -64,9 +64,9 @@ def _kitchen() -> list[Part]:
 
 
 def _living_room() -> list[Part]:
-    panel = _span((-1.91, -0.75, 0.36), (-1.88, 0.75, 1.596), splits=4)
+    panel = _span((-1.91, -1.0, 0.36), (-1.88, 1.0, 1.66), splits=4)
     dark: list[Shape] = [
-        _span((-1.91, -1.155, 0.27), (-1.56, 1.155, 0.34)),
+        _span((-1.91, -1.155, 0.29), (-1.56, 1.155, 0.34)),
         _span((-1.88, -0.16, 0.34), (-1.7, 0.16, 0.48)),
         *(_span((-1.9, side - 0.03, 0.34), (-1.84, side + 0.03, 1.596)) for side in (-0.78, 0.78)),
     ]
@@ -84,9 +84,9 @@ def _living_room() -> list[Part]:
         Part(PANEL, [panel], "living_room"),
         Part(COAL, dark),
         Part(SCREEN, [television]),
-        Part(TERRACOTTA, [*boxes, _span((-1.9, -0.95, 0.02), (-1.6, -0.2, 0.25))]),
+        Part(TERRACOTTA, [*boxes, _span((-1.9, 0.15, 0.02), (-1.75, 0.9, 0.2))]),
         Part(SHELF, ledges),
-        Part(TERRACOTTA, [painting], "wall_decoration"),
+        Part(PANEL, [painting], "wall_decoration"),
     ]
 
 

@@ -24,23 +24,29 @@ from envs.primitives.shapes import Bar, Box, Lathe, Point
 
 HOPE, SCANNED, TURBOSQUID = "stable_hope_objects", "stable_scanned_objects", "turbosquid_objects"
 
+CAST_IRON = (0.2, 0.2, 0.21)
 BLACK = (0.1, 0.1, 0.11)
 WHITE = (0.92, 0.92, 0.9)
 PAPER = (0.8, 0.79, 0.75)
 STEEL = (0.62, 0.63, 0.65)
-RED = (0.8, 0.13, 0.08)
+CHINA = (0.84, 0.85, 0.84)
+RED = (0.72, 0.12, 0.08)
+DARK_RED = (0.5, 0.1, 0.08)
 GREEN = (0.03, 0.38, 0.16)
 YELLOW = (0.95, 0.72, 0.1)
 ORANGE = (0.93, 0.42, 0.06)
+BISCUIT = (0.8, 0.52, 0.18)
 KETCHUP = (0.78, 0.2, 0.04)
 BROWN = (0.3, 0.15, 0.08)
 SKY = (0.28, 0.48, 0.8)
 PALE_BLUE = (0.62, 0.7, 0.85)
 NAVY = (0.2, 0.3, 0.62)
+SAND = (0.82, 0.7, 0.45)
 STRAW = (0.74, 0.58, 0.36)
 WOOD = (0.56, 0.41, 0.26)
+OAK = (0.62, 0.47, 0.31)
 DARK_WOOD = (0.16, 0.13, 0.11)
-PINE = (0.8, 0.62, 0.43)
+PINE = (0.74, 0.59, 0.43)
 MAHOGANY = (0.36, 0.1, 0.04)
 GLASS = (0.02, 0.1, 0.03)
 BUFF = (0.74, 0.69, 0.6)
@@ -133,6 +139,11 @@ def _bowl(scale: float) -> Lathe:
     return _vessel([(r * scale, h * scale) for r, h in outline], 0.0025 * scale)
 
 
+def _ear(*bends: tuple[float, float]) -> Bar:
+    """A mug's handle through these points of the x-z plane."""
+    return Bar([(x, 0.0, z) for x, z in bends], 0.009)
+
+
 def _book(cover: Colour, centre_y: float, half: Point) -> list[Part]:
     x, y, z = half
     boards = [Box((side * (x - 0.0015), centre_y, z), (0.0015, y, z)) for side in (-1, 1)]
@@ -168,7 +179,7 @@ def _groceries() -> dict[str, Thing]:
             _bottle((0.3, 0.07, 0.02), ORANGE, RED, axis="z", squash=0.67, height=0.0571),
             Extent(top=0.06, radius=0.015),
         ),
-        "ketchup": Thing(HOPE, _bottle(KETCHUP, WHITE, PAPER, axis="y", squash=0.67, height=0.0743)),
+        "ketchup": Thing(HOPE, _bottle(KETCHUP, WHITE, SAND, axis="y", squash=0.67, height=0.0743)),
         "salad_dressing": Thing(HOPE, dressing),
         "new_salad_dressing": Thing(
             HOPE, dressing, inner=("sald_dressing_body", (0, 0.05, 0)), boxes="salad_dressing"
@@ -195,8 +206,8 @@ def _groceries() -> dict[str, Thing]:
             _packet(
                 (0.0417, 0.0247, 0.0149),
                 BROWN,
-                (SKY, (0, -0.018, 0), (0.042, 0.0071, 0.0152)),
-                (ORANGE, (0, 0.003, 0), (0.03, 0.006, 0.0153)),
+                (PALE_BLUE, (0, -0.0205, 0), (0.042, 0.0046, 0.0152)),
+                (ORANGE, (0, 0.004, 0), (0.028, 0.004, 0.0153)),
             ),
         ),
         "cookies": Thing(
@@ -204,7 +215,7 @@ def _groceries() -> dict[str, Thing]:
             _packet(
                 (0.0307, 0.0418, 0.01),
                 RED,
-                (YELLOW, (0, 0, 0), (0.024, 0.022, 0.0104)),
+                (BISCUIT, (0, 0, 0), (0.024, 0.024, 0.0104)),
                 (WHITE, (0, -0.034, 0), (0.0309, 0.004, 0.0103)),
             ),
         ),
@@ -212,36 +223,26 @@ def _groceries() -> dict[str, Thing]:
 
 
 def _dishes() -> dict[str, Thing]:
-    plate = [
-        (0, 0.0005),
-        (0.042, 0.0005),
-        (0.0686, 0.0155),
-        (0.0686, 0.0165),
-        (0.061, 0.0135),
-        (0.042, 0.004),
-        (0, 0.004),
-    ]
+    plate_outside = [(0, 0.0005), (0.042, 0.0005), (0.0686, 0.0155), (0.0686, 0.0165), (0.0625, 0.0135)]
+    plate_inside = [(0.0625, 0.0135), (0.048, 0.006), (0, 0.004)]
     pan = [(0, 0), (0.072, 0), (0.098, 0.048)]
     ramekin = [(0, 0), (0.036, 0), (0.0443, 0.0433)]
-    porcelain = [(0, 0), (0.03, 0), (0.042, 0.035), (0.049, 0.1146)]
+    porcelain = [(0, 0), (0.022, 0), (0.036, 0.012), (0.044, 0.04), (0.049, 0.1146)]
     red_mug = [(0, 0), (0.033, 0), (0.0453, 0.1349)]
-    white_mug = [(0, 0), (0.026, 0), (0.035, 0.018), (0.0512, 0.1048)]
-    porcelain_ear: list[Point] = [
-        (-0.027, 0, 0.025),
-        (-0.057, 0, 0.037),
-        (-0.061, 0, 0.076),
-        (-0.033, 0, 0.09),
-    ]
-    red_ear: list[Point] = [(0.018, 0, 0.016), (0.05, 0, 0.075), (0.057, 0, 0.113), (0.024, 0, 0.117)]
-    white_ear: list[Point] = [(0.022, 0, 0.026), (0.063, 0, 0.03), (0.065, 0, 0.08), (0.028, 0, 0.082)]
+    white_mug = [(0, 0), (0.031, 0), (0.037, 0.015), (0.0512, 0.1048)]
+    porcelain_ear = _ear(
+        (-0.025, 0.025), (-0.047, 0.03), (-0.061, 0.047), (-0.06, 0.072), (-0.047, 0.086), (-0.03, 0.088)
+    )
+    red_ear = _ear((0.018, 0.02), (0.045, 0.06), (0.058, 0.095), (0.05, 0.115), (0.024, 0.117))
+    white_ear = _ear((0.022, 0.026), (0.063, 0.03), (0.065, 0.08), (0.028, 0.082))
     return {
         "akita_black_bowl": Thing(SCANNED, [Part(BLACK, [_bowl(1.0)])], offset=(0, -0.1, 0)),
         "white_bowl": Thing(SCANNED, [Part(WHITE, [_bowl(0.77)])]),
         "plate": Thing(
             SCANNED,
             [
-                Part(RED, [Lathe([plate[1], plate[2], plate[3], plate[4]], sides=24)]),
-                Part(WHITE, [Lathe(plate[4:], sides=24)]),
+                Part(DARK_RED, [Lathe(plate_outside, sides=20)]),
+                Part(WHITE, [Lathe(plate_inside, sides=20)]),
             ],
         ),
         "chefmate_8_frypan": Thing(
@@ -254,31 +255,31 @@ def _dishes() -> dict[str, Thing]:
                         Bar([(0.095, 0, 0.022), (0.14, 0, 0.035), (0.26, 0, 0.05)], 0.02),
                     ],
                 ),
-                Part((0.25, 0.25, 0.26), [Lathe([(0.072, 0.0045), (0, 0.0045)], sides=20)]),
+                Part(CAST_IRON, [Lathe([(0.072, 0.0045), (0, 0.0045)], sides=20)]),
             ],
         ),
-        "glazed_rim_porcelain_ramekin": Thing(SCANNED, [Part((0.7, 0.7, 0.72), [_vessel(ramekin, 0.004)])]),
+        "glazed_rim_porcelain_ramekin": Thing(SCANNED, [Part(CHINA, [_vessel(ramekin, 0.004)])]),
         "basket": Thing(SCANNED, [Part(STRAW, collision_shapes("basket"))]),
         "porcelain_mug": Thing(
             TURBOSQUID,
             [
                 Part(
-                    (0.78, 0.8, 0.82),
-                    [_vessel(porcelain, 0.003, (0.015, -0.002, 0)), Bar(porcelain_ear, 0.012)],
+                    CHINA,
+                    [_vessel(porcelain, 0.003, (0.015, -0.002, 0)), porcelain_ear],
                 )
             ],
         ),
         "red_coffee_mug": Thing(
             TURBOSQUID,
-            [Part((0.7, 0.05, 0.06), [_vessel(red_mug, 0.003, (-0.0178, 0, 0)), Bar(red_ear, 0.012)])],
+            [Part((0.7, 0.05, 0.06), [_vessel(red_mug, 0.003, (-0.0178, 0, 0)), red_ear])],
         ),
         "white_yellow_mug": Thing(
             TURBOSQUID,
             [
-                Part(WHITE, [_vessel(white_mug, 0.003, (-0.018, -0.001, 0)), Bar(white_ear, 0.012)]),
+                Part(WHITE, [_vessel(white_mug, 0.003, (-0.018, -0.001, 0)), white_ear]),
                 Part(
                     YELLOW,
-                    [Lathe([(0.0265, 0.001), (0.0355, 0.018), (0.0405, 0.044)], centre=(-0.018, -0.001, 0))],
+                    [Lathe([(0.0315, 0.001), (0.0375, 0.015), (0.0425, 0.044)], centre=(-0.018, -0.001, 0))],
                 ),
             ],
         ),
@@ -325,7 +326,7 @@ def _household() -> dict[str, Thing]:
         "wooden_two_layer_shelf": Thing(
             TURBOSQUID, [Part(DARK_WOOD, collision_shapes("wooden_two_layer_shelf"))]
         ),
-        "desk_caddy": Thing(TURBOSQUID, [Part(WOOD, collision_shapes("desk_caddy"))]),
+        "desk_caddy": Thing(TURBOSQUID, [Part(OAK, collision_shapes("desk_caddy"))]),
         "black_book": Thing(TURBOSQUID, _book((0.05, 0.05, 0.05), -0.012, (0.015, 0.0567, 0.069))),
         "yellow_book": Thing(TURBOSQUID, _book(BUFF, 0.0, (0.0135, 0.0505, 0.0617))),
     }

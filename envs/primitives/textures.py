@@ -29,10 +29,10 @@ def _planks(colour: tuple[int, int, int], seam: tuple[int, int, int], seams: int
     """Boards with a joint halfway along every other one."""
     picture_HW3 = _plain(colour)
     width = SIZE // seams
-    picture_HW3[:, ::width] = seam
+    picture_HW3[::width] = seam
     for board in range(seams):
         joint = (board % 2) * SIZE // 2
-        picture_HW3[joint, board * width : (board + 1) * width] = seam
+        picture_HW3[board * width : (board + 1) * width, joint] = seam
     return picture_HW3
 
 
