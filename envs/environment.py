@@ -134,13 +134,19 @@ class LiberoEnv:
 
     def _proprio(self) -> np.ndarray:
         arm = self._simulation.arm
-        rotation = np.zeros(3)
-        mujoco.mju_quat2Vel(rotation, self._shown.xquat[arm.hand_body], 1.0)
+        rotation = _axis_angle(self._shown.xquat[arm.hand_body])
         fingers = self._shown.qpos[arm.gripper_joints]
         return np.concatenate([self._shown.site_xpos[arm.site], rotation, fingers])
 
     def _info(self, success: bool) -> dict[str, Any]:
         return {"success": success, "num_steps": self._num_steps}
+
+
+def _axis_angle(quaternion: np.ndarray) -> np.ndarray:
+    """(4,) w x y z to (3,), with angles up to 2 pi as robosuite has them: a policy must not see a jump at pi."""
+    w = np.clip(quaternion[0], -1.0, 1.0)
+    sine = np.sqrt(1.0 - w * w)
+    return np.zeros(3) if sine < 1e-9 else quaternion[1:] * 2.0 * np.arccos(w) / sine
 
 
 def _checked(actions: np.ndarray) -> np.ndarray:

@@ -142,7 +142,7 @@ class ArmControl:
         """One control step; `observe` is called at the moment that LIBERO's observation shows."""
         action = np.clip(action, -1.0, 1.0)
         for substep in range(SUBSTEPS):
-            mujoco.mj_step1(self._model, self._data)
+            self._forward()
             if substep == 0:
                 self._set_goal(action)
             self._apply(np.sign(action[6]))
@@ -151,11 +151,22 @@ class ArmControl:
                 observe()
         self._check_finite()
 
+    def _forward(self) -> None:
+        """The dynamics up to where controls matter.
+
+        robosuite calls `mj_forward` twice before every `mj_step`. That changes nothing about positions and velocities,
+        but the contact solver starts from its last solution, so its two extra solves are kept: without them, states in
+        contact differ from the ninth digit on.
+        """
+        mujoco.mj_step1(self._model, self._data)
+        for _ in range(2):
+            mujoco.mj_forwardSkip(self._model, self._data, mujoco.mjtStage.mjSTAGE_VEL, True)
+
     def _set_goal(self, action: np.ndarray) -> None:
         self._goal_position = self._seen.position + _TRANSLATION_SCALE * action[:3]
         rotation = _ROTATION_SCALE * action[3:6]
         if rotation.any():  # without one, the orientation that was asked for last stays the goal
-            self._goal_orientation = rotation_matrix(rotation) @ self._seen.orientation
+            self._goal_orientation = _rotation_matrix(rotation) @ self._seen.orientation
 
     def _apply(self, gripper_direction: float) -> None:
         """Writes the torques of one sub-step into the simulator's controls."""
@@ -196,13 +207,11 @@ class ArmControl:
                 )
 
 
-def rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
-    """(3,) axis times angle to (3, 3)."""
-    quaternion, matrix = np.zeros(4), np.zeros(9)
-    angle = float(np.linalg.norm(axis_angle))
-    mujoco.mju_axisAngle2Quat(quaternion, axis_angle / max(angle, 1e-12), angle)
-    mujoco.mju_quat2Mat(matrix, quaternion)
-    return matrix.reshape(3, 3)
+def _rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
+    """(3,) axis times angle to (3, 3): robosuite's own function, because it rounds to single precision."""
+    from robosuite.utils.transform_utils import axisangle2quat, quat2mat
+
+    return quat2mat(axisangle2quat(axis_angle))
 
 
 @numba.njit(cache=True)
