@@ -80,6 +80,7 @@ def _arguments(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> dic
         "enable_prefix_caching": False,
         "mm_processor_cache_gb": 0,
         "disable_log_stats": True,
+        "use_tqdm_on_load": False,
     }
 
 

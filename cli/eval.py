@@ -1,0 +1,136 @@
+"""Measure a policy: greedy episodes from LIBERO's published initial states, with intervals, JSON and videos.
+
+  vlarl eval checkpoints/tiny --suite libero_spatial --episodes 50
+  vlarl eval checkpoints/tiny --suite libero_spatial --tasks 0 3 --episodes 10 --videos 4 --out results/tiny
+  vlarl eval checkpoints/tiny --adapter runs/tiny/checkpoints/last/adapter --suite libero_spatial
+
+A published checkpoint is evaluated by its hub name, on `--render exact --assets libero`.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import RenderMode
+
+if TYPE_CHECKING:
+    from core.types import EpisodeOutcome
+    from policy.engine import Engine
+    from policy.evaluate import EvalReport
+
+HELP = "measure a policy on published initial states"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", help="policy folder or hub name")
+    parser.add_argument(
+        "--adapter", type=Path, help="LoRA folder to serve on top of it, as a run's checkpoints have"
+    )
+    parser.add_argument(
+        "--suite", nargs="+", default=["libero_spatial"], help="one or more of LIBERO's suites"
+    )
+    parser.add_argument("--tasks", type=int, nargs="+", help="task numbers; all of each suite without")
+    parser.add_argument(
+        "--episodes", type=int, default=50, help="initial states per task, the first of the 50"
+    )
+    parser.add_argument(
+        "--sample", type=float, metavar="TEMPERATURE", help="sample instead of deciding greedily"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of sampling")
+    parser.add_argument("--videos", type=int, default=0, help="episodes to film, spread over all")
+    parser.add_argument("--out", type=Path, help="folder for results.json and videos")
+    parser.add_argument("--assets", default="auto", help="auto, primitive, libero, or a folder")
+    parser.add_argument(
+        "--render", choices=[mode.value for mode in RenderMode], default=RenderMode.FAST.value
+    )
+    parser.add_argument(
+        "--envs", type=int, default=16, help="environments at a time; 1 repeats to the last bit"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="processes they are spread over")
+    parser.add_argument("--dtype", default="float32", help="of the weights: float32 or bfloat16")
+    parser.add_argument("--tensor-parallel", type=int, default=1, help="GPUs that share one model")
+
+
+def run(args: argparse.Namespace) -> int:
+    from core.types import TaskId
+    from envs.suites import suite_tasks, task
+
+    if args.videos and args.out is None:
+        raise ValueError("--videos needs --out, the folder to write them to")
+    suites = {
+        name: [task(TaskId(suite=name, index=index)) for index in args.tasks]
+        if args.tasks
+        else suite_tasks(name)
+        for name in args.suite
+    }
+    started = time.monotonic()
+    engine = _start_engine(args)
+    reports = {name: _evaluate(args, engine, name, tasks) for name, tasks in suites.items()}
+    engine.close()
+    for report in reports.values():
+        print(report.table())
+    if args.out is not None:
+        _write(args, reports, time.monotonic() - started)
+    return 0
+
+
+def _start_engine(args: argparse.Namespace) -> "Engine":
+    from core.config import EngineConfig
+    from policy.adapter import read_adapter
+    from policy.engine import Engine
+
+    config = EngineConfig(dtype=args.dtype, max_num_seqs=args.envs, tensor_parallel_size=args.tensor_parallel)
+    engine = Engine(args.checkpoint, config, temperature=args.sample or 1.0, seed=args.seed)
+    if args.adapter is not None:
+        engine.update(read_adapter(args.adapter))
+    return engine
+
+
+def _evaluate(args: argparse.Namespace, engine: "Engine", suite: str, tasks: list[Any]) -> "EvalReport":
+    from envs.assets import resolve_assets
+    from envs.vector import EnvPool
+    from policy.checkpoint import load_processor
+    from policy.evaluate import evaluate
+
+    processor = load_processor(args.checkpoint, suite)
+    num_envs = min(args.envs, len(tasks) * args.episodes)
+    with EnvPool(
+        num_envs,
+        num_workers=min(args.workers, num_envs),
+        assets=resolve_assets(args.assets),
+        render=RenderMode(args.render),
+        size=processor.render_size,
+    ) as pool:
+        return evaluate(
+            engine,
+            processor,
+            pool,
+            tasks,
+            episodes=args.episodes,
+            greedy=args.sample is None,
+            seed=args.seed,
+            num_videos=args.videos,
+            video_folder=args.out,
+            on_outcome=_print_outcome,
+        )
+
+
+def _print_outcome(outcome: "EpisodeOutcome", num_left: int) -> None:
+    result = "success" if outcome.success else "failure"
+    print(f"{outcome.start}: {result} after {outcome.num_steps} steps, {num_left} left", flush=True)
+
+
+def _write(args: argparse.Namespace, reports: dict[str, "EvalReport"], seconds: float) -> None:
+    settings = {name: value for name, value in vars(args).items() if name != "out"}
+    results = {
+        "settings": {
+            name: str(value) if isinstance(value, Path) else value for name, value in settings.items()
+        },
+        "seconds": round(seconds, 1),
+        "suites": {name: report.to_json() for name, report in reports.items()},
+    }
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    print(f"written: {args.out / 'results.json'}")
