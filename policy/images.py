@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 CROP_AREA = 0.9
+CROP_SIDE = CROP_AREA**0.5
 JPEG_QUALITY = 95  # TensorFlow's default, with which the published data were written
 
 
@@ -39,7 +40,13 @@ def lanczos_resize(frame: np.ndarray, size: int) -> np.ndarray:
 
 def crop_and_resize(frame: np.ndarray) -> np.ndarray:
     """Centre crop of CROP_AREA, stretched bilinearly to the old size."""
-    rows, columns = (_crop_matrix(side) for side in frame.shape[:2])
+    margin = (1 - CROP_SIDE) / 2
+    return resample(frame, top=margin, left=margin)
+
+
+def resample(frame: np.ndarray, *, top: float, left: float) -> np.ndarray:
+    """The crop of CROP_AREA that begins at this share of height and width, stretched to the old size."""
+    rows, columns = _crop_matrix(frame.shape[0], top), _crop_matrix(frame.shape[1], left)
     unit = _separable(rows, columns, frame) / 255
     # TensorFlow's float-to-uint8 cast scales by 255.5 and truncates.
     return np.clip(unit * 255.5, 0, 255).astype(np.uint8)
@@ -61,10 +68,8 @@ def _lanczos_matrix(before: int, after: int) -> np.ndarray:
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-@lru_cache(maxsize=8)
-def _crop_matrix(side: int) -> np.ndarray:
-    """(side, side) bilinear weights that stretch the centre crop over the whole side; corners are aligned."""
-    margin = (1 - np.sqrt(CROP_AREA)) / 2
-    centres = np.linspace(margin, 1 - margin, side) * (side - 1)
+def _crop_matrix(side: int, start: float) -> np.ndarray:
+    """(side, side) bilinear weights that stretch CROP_SIDE of a line over all of it; corners are aligned."""
+    centres = np.linspace(start, start + CROP_SIDE, side) * (side - 1)
     weights = np.maximum(1 - np.abs(np.arange(side) - centres[:, None]), 0)
     return weights.astype(np.float32)

@@ -28,6 +28,8 @@ class ActionOutput(ModelOutput):
     """(B, A, V) over the action ids, in id order."""
     hidden: Tensor | None = None
     """(B, A, D) last hidden states that the logits were read from; position 0 is where a critic reads."""
+    features: Tensor | None = None
+    """(B, P, C) of the vision backbone, before the projector."""
 
 
 class Projector(nn.Module):
@@ -90,20 +92,25 @@ class VLARLForActionPrediction(PreTrainedModel):
         if action_tokens is None:
             action_tokens = input_ids[:, :1]
         ids_BN = append_actions(input_ids, lengths_B, action_tokens[:, :-1])
-        patches_BPD = self.embed_frames(frames, pixel_values)
+        features_BPC = self.vision_features(frames, pixel_values)
+        patches_BPD = self.projector(features_BPC)
         hidden_BND = self.language_model.model(
             inputs_embeds=self.splice(ids_BN, patches_BPD), use_cache=False
         ).last_hidden_state
         first_B = patches_BPD.shape[1] + lengths_B - 1
         hidden_BAD = gather_positions(hidden_BND, first_B, action_tokens.shape[1])
-        return ActionOutput(logits=self.action_logits(hidden_BAD), hidden=hidden_BAD)
+        return ActionOutput(logits=self.action_logits(hidden_BAD), hidden=hidden_BAD, features=features_BPC)
 
-    def embed_frames(self, frames_BHWC: Tensor | None, pixel_values: Tensor | None = None) -> Tensor:
-        """(B, P, D) image tokens."""
+    def vision_features(self, frames_BHWC: Tensor | None, pixel_values: Tensor | None = None) -> Tensor:
+        """(B, P, C); the projector makes image tokens of them."""
         if pixel_values is None:
             assert frames_BHWC is not None, "give frames or pixel_values"
             pixel_values = self.vision_backbone.pixel_values(frames_BHWC)
-        return self.projector(self.vision_backbone(pixel_values.to(self.projector.fc1.weight.dtype)))
+        return self.vision_backbone(pixel_values.to(self.projector.fc1.weight.dtype))
+
+    def embed_frames(self, frames_BHWC: Tensor) -> Tensor:
+        """(B, P, D) image tokens."""
+        return self.projector(self.vision_features(frames_BHWC))
 
     def splice(self, ids_BN: Tensor, patches_BPD: Tensor) -> Tensor:
         """(B, P + N, D): the first token (BOS), the image, the other tokens."""

@@ -1,0 +1,144 @@
+"""Demonstrations as training examples.
+
+In: HDF5 files in LIBERO's layout and a policy's processor. Out: batches of frames, prompts, action tokens to
+imitate, and what the auxiliary heads are asked for.
+
+Shape letters: N examples, B batch, T steps of an episode, A action tokens, H W C picture.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from envs.demos import Demo, DemoFile
+from policy.processing import Processor
+from policy.tokens import ActionStatistics, compute_statistics
+
+IDLE_MOTION = np.zeros(6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """One demonstration; pictures of every `stride`-th step alone, since neighbours are alike."""
+
+    instruction: str
+    frames: np.ndarray
+    """(ceil(T / stride), H, W, 3) uint8."""
+    stride: int
+    actions: np.ndarray
+    """(T, 7) labels to imitate."""
+    pose: np.ndarray
+    """(T, 4) position of the end effector in metres, and how far the fingers are apart."""
+    next_grip: np.ndarray
+    """(T, 3) where the end effector will be when the gripper next opens or closes, or at the end."""
+
+    @property
+    def num_examples(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Examples of one optimizer step."""
+
+    frames: np.ndarray
+    """(B, H, W, 3) uint8, not yet cropped."""
+    prompts: list[list[int]]
+    tokens: np.ndarray
+    """(B, A) int64."""
+    pose: np.ndarray
+    """(B, 4) float32, standardised over the data."""
+    next_grip: np.ndarray
+    """(B, 3) float32, likewise."""
+
+
+def read_episodes(files: Iterable[Path], stride: int) -> Iterator[Episode]:
+    """All successful demonstrations of the files."""
+    for path in files:
+        with DemoFile(path) as demos:
+            for demo in demos:
+                if demo.success:
+                    yield _episode(demo, demos.instruction, stride)
+
+
+def _episode(demo: Demo, instruction: str, stride: int) -> Episode:
+    width = np.abs(demo.gripper).sum(axis=1, keepdims=True)
+    position = demo.end_effector[:, :3]
+    return Episode(
+        instruction=instruction,
+        frames=np.ascontiguousarray(demo.frames[::stride]),
+        stride=stride,
+        actions=demo.clean_actions,
+        pose=np.concatenate([position, width], axis=1),
+        next_grip=position[next_switch(demo.clean_actions[:, 6])],
+    )
+
+
+def next_switch(gripper_T: np.ndarray) -> np.ndarray:
+    """(T,) index of the next step with another gripper command than this one; the last step if none has."""
+    last = len(gripper_T) - 1
+    switches = np.append(np.flatnonzero(np.diff(np.sign(gripper_T))) + 1, last)
+    return switches[
+        np.searchsorted(switches, np.arange(len(gripper_T)), side="right").clip(max=len(switches) - 1)
+    ]
+
+
+def action_statistics(episodes: list[Episode], name: str) -> dict[str, Any]:
+    """`dataset_statistics.json` of these demonstrations."""
+    actions = np.concatenate([episode.actions for episode in episodes])
+    return {
+        name: {
+            "action": compute_statistics(actions),
+            "num_transitions": len(actions),
+            "num_trajectories": len(episodes),
+        }
+    }
+
+
+class ImitationData:
+    """Examples of all episodes, tokenised once; frames stay where the episodes have them."""
+
+    def __init__(self, episodes: list[Episode], processor: Processor) -> None:
+        if not episodes:
+            raise ValueError("there is no successful demonstration in these files")
+        self.episodes, self.processor = episodes, processor
+        self._prompts = {e.instruction: processor.prompt_ids(e.instruction) for e in episodes}
+        steps = [np.arange(e.num_examples) * e.stride for e in episodes]
+        self._episode_N = np.repeat(np.arange(len(episodes)), [e.num_examples for e in episodes])
+        self._step_N = np.concatenate(steps)
+        self._tokens_NA = np.concatenate([self._tokens(e, t) for e, t in zip(episodes, steps, strict=True)])
+        self._pose_N4 = _standardised([e.pose[t] for e, t in zip(episodes, steps, strict=True)])
+        self._grip_N3 = _standardised([e.next_grip[t] for e, t in zip(episodes, steps, strict=True)])
+
+    def __len__(self) -> int:
+        return len(self._step_N)
+
+    def batch(self, rows_B: np.ndarray) -> Batch:
+        owners = [self.episodes[index] for index in self._episode_N[rows_B]]
+        frames = [e.frames[t // e.stride] for e, t in zip(owners, self._step_N[rows_B], strict=True)]
+        return Batch(
+            frames=np.stack(frames),
+            prompts=[self._prompts[e.instruction] for e in owners],
+            tokens=self._tokens_NA[rows_B],
+            pose=self._pose_N4[rows_B],
+            next_grip=self._grip_N3[rows_B],
+        )
+
+    def _tokens(self, episode: Episode, steps: np.ndarray) -> np.ndarray:
+        """(len(steps), A): the K actions from each step on; past the end the arm rests, gripper as it was."""
+        num_steps = self.processor.config.num_action_steps
+        rest = np.append(IDLE_MOTION, episode.actions[-1, 6])
+        padded = np.concatenate([episode.actions, np.tile(rest, (num_steps, 1))])
+        return np.stack([self.processor.encode(padded[t : t + num_steps]) for t in steps]).astype(np.int64)
+
+
+def statistics_of(norm_stats: dict[str, Any], name: str) -> ActionStatistics:
+    return ActionStatistics.from_json(norm_stats[name]["action"])
+
+
+def _standardised(parts: list[np.ndarray]) -> np.ndarray:
+    values = np.concatenate(parts)
+    return ((values - values.mean(axis=0)) / np.maximum(values.std(axis=0), 1e-6)).astype(np.float32)
