@@ -1,22 +1,44 @@
-"""The environments of one actor.
+"""The environments of one process, joined to a policy.
 
-In: settings. Out: an `EnvPool` of real LIBERO environments.
+In: settings, a policy client, where videos go. Out: a `RolloutLoop` over real LIBERO environments.
 """
 
+from pathlib import Path
+
+from actors.recorder import Recorder
+from actors.rollout import PolicyClient, RolloutLoop
 from core.config import Config
+from core.types import Start
+from envs import suites
 from envs.assets import resolve_assets
 from envs.vector import EnvPool
+from policy.checkpoint import load_processor
 
 
-def make_pool(config: Config, policy_render_size: int) -> EnvPool:
-    """As many environments and worker processes as one actor has, rendering what the policy's view needs."""
+def make_loop(config: Config, policy: PolicyClient, episodes: Path) -> RolloutLoop:
+    """As many environments and worker processes as one actor has."""
     env = config.env
-    return EnvPool(
+    processor = load_processor(config.policy.checkpoint, env.suite)
+    pool = EnvPool(
         env.envs_per_actor,
         num_workers=env.workers_per_actor,
         assets=resolve_assets(env.assets),
         render=env.render,
-        size=env.render_size or policy_render_size,
+        size=env.render_size or processor.render_size,
         max_steps=env.max_steps,
         step_timeout_s=env.step_timeout_s,
     )
+    return RolloutLoop(
+        pool,
+        policy,
+        processor,
+        num_envs=env.envs_per_actor,
+        instruction=_instruction,
+        recorder=Recorder(episodes, steps_per_frame=processor.config.num_action_steps),
+        chunk_decisions=config.buffer.chunk_decisions,
+        seed=config.run.seed,
+    )
+
+
+def _instruction(start: Start) -> str:
+    return suites.task(start.task).instruction

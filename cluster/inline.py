@@ -10,18 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from actors.environments import make_pool
-from actors.recorder import Recorder
-from actors.rollout import RolloutLoop
+from actors.environments import make_loop
 from actors.torch_policy import TorchPolicy
 from cluster.parts import Loaded, Parts, Report
-from cluster.tasks import instruction
 from core.config import Config
 from core.runfolder import RunFolder
 from core.types import Adapter, Decision, Observation
 from learner.build import build_learner
 from learner.learner import Learner
-from policy.checkpoint import load_processor
 
 
 class InlineLearner:
@@ -67,17 +63,7 @@ class InlineReplicas:
 
 def build_inline(config: Config, folder: RunFolder) -> Parts:
     """All parts, in this process."""
-    processor = load_processor(config.policy.checkpoint, config.env.suite)
     policy = TorchPolicy(config.policy.checkpoint, config.policy, config.engine)
-    fleet = RolloutLoop(
-        make_pool(config, processor.render_size),
-        policy,
-        processor,
-        num_envs=config.env.envs_per_actor,
-        instruction=instruction,
-        recorder=Recorder(folder.episodes, steps_per_frame=processor.config.num_action_steps),
-        chunk_decisions=config.buffer.chunk_decisions,
-        seed=config.run.seed,
-    )
+    fleet = make_loop(config, policy, folder.episodes)
     learner = InlineLearner(build_learner(config))
     return Parts(fleet=fleet, learner=learner, replicas=InlineReplicas(policy), close=fleet.close)

@@ -36,8 +36,3 @@ def max_chunk_decisions(config: Config, tasks: list[Task], steps_per_decision: i
     longest_episode = max(config.env.max_steps or t.max_steps for t in tasks)
     episode_decisions = -(-longest_episode // steps_per_decision)
     return min(config.buffer.chunk_decisions or episode_decisions, episode_decisions)
-
-
-def instruction(start: Start) -> str:
-    """What the robot is told."""
-    return suites.task(start.task).instruction

@@ -113,10 +113,10 @@ def _refuse_unknown(keys: list[str]) -> None:
 
 
 def _nearest(word: str, allowed: list[str]) -> str:
-    """Close spellings, or the same last name in another section."""
+    """Close spellings, and the same last name in other sections."""
     same_name = [key for key in allowed if key.split(".")[-1] == word.split(".")[-1]]
     close = difflib.get_close_matches(word.lower(), allowed, n=3)
-    found = list(dict.fromkeys(same_name + close))[:3]
+    found = list(dict.fromkeys(close + same_name))[:3]
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 

@@ -1,0 +1,49 @@
+"""A policy replica under Ray: a thin shell around `Serving`.
+
+In: requests from any number of environment actors, adapters from the controller. Out: decisions.
+"""
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from actors.serving import Request, Serving
+from core.config import EngineConfig
+from core.types import Adapter, Decision
+from policy.engine import Engine
+
+MAX_CALLS = 1000
+"""Calls that may wait in one replica at a time; more than all environment actors together ever make."""
+
+
+class InferenceActor:
+    """One engine. Takes no request before its first `update`."""
+
+    def __init__(self, checkpoint: str | Path, engine: EngineConfig, temperature: float) -> None:
+        self._serving = Serving(Engine(checkpoint, engine, temperature=temperature), on_crash=_die)
+
+    async def pid(self) -> int:
+        """Answers once the engine is up."""
+        return os.getpid()
+
+    async def watch(self) -> None:
+        """Never returns; the call fails when this process dies."""
+        await asyncio.Event().wait()
+
+    async def act(self, requests: Sequence[Request]) -> list[Decision]:
+        return await asyncio.wrap_future(self._serving.act(requests))
+
+    async def update(self, adapter: Adapter) -> None:
+        await asyncio.wrap_future(self._serving.update(adapter))
+
+    async def stats(self) -> dict[str, float]:
+        return self._serving.stats()
+
+
+def _die(error: BaseException) -> None:
+    """Leave, so that Ray starts a fresh process."""
+    traceback.print_exception(error, file=sys.stderr)
+    os._exit(1)

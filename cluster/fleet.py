@@ -1,0 +1,105 @@
+"""All environment actors as one fleet.
+
+In: grants for environments numbered over all actors. Out: their events, with chunks as references that this
+process owns: they stay in the store of the node where they were made, whatever becomes of the actor.
+"""
+
+import dataclasses
+from collections import defaultdict
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+
+from actors.messages import Dropped, Evaluated, Event, Grant, Sealed
+from cluster.parts import Fault
+
+STOP_S = 10.0
+
+
+class RayFleet:
+    """A `Fleet` of actors that Ray restarts; their streams are opened anew when they are back."""
+
+    fault = Fault.ENV_ACTOR
+
+    def __init__(self, actors: list[Any], envs_per_actor: int) -> None:
+        self.num_envs = len(actors) * envs_per_actor
+        self._actors = actors
+        self._envs_per_actor = envs_per_actor
+        self._streams = {number: self._open_stream(number) for number in range(len(actors))}
+        self._outbox: dict[int, list[tuple[int, Grant]]] = defaultdict(list)
+        self._granted: dict[int, Grant] = {}
+        """Environment to the grant whose end has not been heard of."""
+        self._lost: dict[int, str] = {}
+        self._events: list[Event] = []
+
+    def go(self, env: int, grant: Grant) -> None:
+        """Sent with the next `poll`."""
+        actor, local = divmod(env, self._envs_per_actor)
+        self._granted[env] = grant
+        self._outbox[actor].append((local, grant))
+
+    def poll(self, timeout_s: float) -> list[Event]:
+        """Send grants, then hear every actor that has something to say."""
+        for number, grants in self._outbox.items():
+            self._actors[number].go.remote(grants)
+        self._outbox.clear()
+        for number in self._speaking(0.0 if self._events else timeout_s):
+            self._hear(number)
+        events, self._events = self._events, []
+        return events
+
+    def lost(self) -> dict[int, str]:
+        """Actors that have died since the last call."""
+        lost, self._lost = self._lost, {}
+        return lost
+
+    def mend(self, member: int) -> None:
+        """Ray starts the process again; its new stream says which environments are idle."""
+        self._streams[member] = self._open_stream(member)
+
+    def close(self) -> None:
+        """Let every actor take its environments down, then end it."""
+        stops = [actor.stop.remote() for actor in self._actors]
+        ray.wait(stops, num_returns=len(stops), timeout=STOP_S)
+        for actor in self._actors:
+            ray.kill(actor)
+
+    def _open_stream(self, number: int) -> Any:
+        return self._actors[number].run.options(num_returns="streaming").remote()
+
+    def _speaking(self, timeout_s: float) -> list[int]:
+        numbers = {id(stream): number for number, stream in self._streams.items()}
+        streams = list(self._streams.values())
+        if not streams:
+            return []
+        ray.wait(streams, num_returns=1, timeout=timeout_s)
+        ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
+        return [numbers[id(stream)] for stream in ready]
+
+    def _hear(self, number: int) -> None:
+        """Fault-tolerance point: an actor that died is reported by `lost`, its open episodes as dropped."""
+        stream = self._streams[number]
+        try:
+            events = ray.get(next(stream))
+            self._events += [self._translate(number, event, stream) for event in events]
+        except (RayError, StopIteration) as error:
+            del self._streams[number]
+            self._lost[number] = type(error).__name__
+            self._drop_all(number)
+
+    def _translate(self, number: int, event: Event, stream: Any) -> Event:
+        env = number * self._envs_per_actor + event.env
+        if isinstance(event, Sealed | Evaluated | Dropped):
+            self._granted.pop(env, None)
+        if isinstance(event, Sealed):
+            return dataclasses.replace(event, env=env, chunk=next(stream))
+        return dataclasses.replace(event, env=env)
+
+    def _drop_all(self, number: int) -> None:
+        first = number * self._envs_per_actor
+        self._outbox.pop(number, None)
+        for env in range(first, first + self._envs_per_actor):
+            grant = self._granted.pop(env, None)
+            if grant is not None:
+                self._events.append(Dropped(env=env, slot=grant.slot, reason="its actor died"))

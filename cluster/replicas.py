@@ -1,0 +1,119 @@
+"""All inference actors: weights to every one, and back into service after a death.
+
+In: adapters. Out: replicas that all serve the newest one. A replica that was restarted takes no request
+until it has been given the current weights, and nothing is published between that and its return, so none
+ever serves old ones.
+"""
+
+import time
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from actors.serving import Request
+from cluster.parts import Fault
+from core.types import Decision, Observation
+
+PUSH_TIMEOUT_S = 120.0
+START_TIMEOUT_S = 600.0
+POLL_S = 0.5
+
+
+class RayReplicas:
+    """A `ReplicasPart` of actors that Ray restarts."""
+
+    fault = Fault.REPLICA
+
+    def __init__(self, handles: list[Any]) -> None:
+        self._handles = handles
+        self._watches = {number: handle.watch.remote() for number, handle in enumerate(handles)}
+        self._starting = {number: handle.pid.remote() for number, handle in enumerate(handles)}
+        """Replicas that have been begun but not yet been given weights."""
+        self._adapter: Any = None
+
+    def publish(self, adapter: Any) -> None:
+        """Push to all that are up, and wait for each. Waits for a first replica if none is up."""
+        self._adapter = adapter
+        deadline = time.monotonic() + START_TIMEOUT_S
+        self._push(self._up())
+        while not self._up():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no inference replica came up within {START_TIMEOUT_S:.0f} s")
+            time.sleep(POLL_S)
+            self._welcome()
+
+    def wait_for_all(self) -> None:
+        """Until every engine has started; the first publication then reaches all."""
+        ray.get(list(self._starting.values()), timeout=START_TIMEOUT_S)
+        self._starting.clear()
+
+    def probe(self, observations: list[Observation]) -> list[list[Decision]]:
+        """What each replica that is up answers; one that dies meanwhile is left out."""
+        requests = [Request(observation=o, greedy=False, seed=seed) for seed, o in enumerate(observations)]
+        calls = [self._handles[number].act.remote(requests) for number in self._up()]
+        return [answer for call in calls if (answer := _result(call)) is not None]
+
+    def lost(self) -> dict[int, str]:
+        """Replicas that have died since the last call; those that are back are given the weights."""
+        self._welcome()
+        ready, _ = ray.wait(list(self._watches.values()), num_returns=len(self._watches), timeout=0)
+        dead = [number for number, watch in self._watches.items() if watch in ready]
+        return dict.fromkeys(dead, "its process died")
+
+    def mend(self, member: int) -> None:
+        """Ray starts the process again; `lost` welcomes it when its engine is up."""
+        self._watches[member] = self._handles[member].watch.remote()
+        self._starting[member] = self._handles[member].pid.remote()
+
+    def close(self) -> None:
+        for handle in self._handles:
+            ray.kill(handle)
+
+    def _up(self) -> list[int]:
+        return [number for number in range(len(self._handles)) if number not in self._starting]
+
+    def _welcome(self) -> None:
+        """Give the current weights to replicas whose engines have come up."""
+        if not self._starting:
+            return
+        ready, _ = ray.wait(list(self._starting.values()), num_returns=len(self._starting), timeout=0)
+        back = [number for number, start in self._starting.items() if start in ready]
+        for number in back:
+            start = self._starting.pop(number)
+            if _failed(start):  # it died once more while starting
+                self._starting[number] = self._handles[number].pid.remote()
+            else:
+                self._push([number])
+
+    def _push(self, numbers: list[int]) -> None:
+        """One copy in the object store, however many replicas. One that dies meanwhile is met by `lost`."""
+        waiting = {number: self._handles[number].update.remote(self._adapter) for number in numbers}
+        while waiting:
+            signs = [*waiting.values(), *(self._watches[number] for number in waiting)]
+            if not ray.wait(signs, num_returns=1, timeout=PUSH_TIMEOUT_S)[0]:
+                for number in waiting:  # hangs: a fresh process is the only way out
+                    ray.kill(self._handles[number], no_restart=False)
+                return
+            settled, _ = ray.wait(signs, num_returns=len(signs), timeout=0)
+            for number, call in list(waiting.items()):
+                if call in settled or self._watches[number] in settled:
+                    del waiting[number]
+                if call in settled:
+                    _result(call)
+
+
+def _result(call: Any) -> Any:
+    """The call's value; None where its actor died. Fault-tolerance point."""
+    try:
+        return ray.get(call, timeout=PUSH_TIMEOUT_S)
+    except RayActorError:
+        return None
+
+
+def _failed(call: Any) -> bool:
+    try:
+        ray.get(call)
+    except RayActorError:
+        return True
+    return False

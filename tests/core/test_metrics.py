@@ -1,0 +1,53 @@
+"""Metrics and events: whole lines, readable after a kill, cut back on resume."""
+
+import json
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from core.metrics import MetricsWriter, read_lines
+
+
+def test_scalars_and_events_come_back(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    writer.scalars(1, {"rollout/success": 0.5, "learner/kl": float("nan")})
+    writer.event("fault", fault="replica")
+    writer.close()
+    (line,) = read_lines(tmp_path / "metrics.jsonl")
+    assert (line["update"], line["rollout/success"], line["learner/kl"]) == (1, 0.5, None)
+    (event,) = read_lines(tmp_path / "events.jsonl")
+    assert (event["kind"], event["fault"]) == ("fault", "replica")
+
+
+def test_tensorboard_shows_the_same_scalars(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    for update in (1, 2):
+        writer.scalars(update, {"rollout/success": update / 4})
+    writer.close()
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in board.Scalars("rollout/success")] == [(1, 0.25), (2, 0.5)]
+
+
+def test_a_resumed_run_forgets_later_updates_and_half_lines(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    for update in (1, 2, 3):
+        writer.scalars(update, {"x": update})
+    writer.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"update": 4, "x"')  # killed while writing
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"kind":')
+    writer = MetricsWriter(tmp_path, resume_after=2)
+    writer.scalars(3, {"x": 30})
+    writer.event("resumed")
+    writer.close()
+    assert [(line["update"], line["x"]) for line in read_lines(tmp_path / "metrics.jsonl")] == [
+        (1, 1),
+        (2, 2),
+        (3, 30),
+    ]
+    assert [json.loads(line)["kind"] for line in (tmp_path / "events.jsonl").read_text().splitlines()] == [
+        "resumed"
+    ]
+    board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in board.Scalars("x")] == [(1, 1.0), (2, 2.0), (3, 30.0)]

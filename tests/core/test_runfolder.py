@@ -1,0 +1,31 @@
+"""Run folders: made once, never written over, opened again."""
+
+from pathlib import Path
+
+import pytest
+
+from core import settings
+from core.config import Config
+from core.runfolder import RunFolder
+
+
+def config_in(tmp_path: Path) -> Config:
+    return settings.load(None, [f"run.runs_dir={tmp_path}", "run.name=one"])
+
+
+def test_a_new_folder_holds_the_resolved_settings(tmp_path: Path) -> None:
+    folder = RunFolder.create(config_in(tmp_path))
+    assert folder.path == tmp_path / "one"
+    assert RunFolder.open(folder.path).load_config(["learner.lr=1e-6"]).learner.lr == 1e-6
+
+
+def test_an_existing_folder_is_refused_with_the_ways_out(tmp_path: Path) -> None:
+    RunFolder.create(config_in(tmp_path))
+    with pytest.raises(ValueError, match="exists already") as refusal:
+        RunFolder.create(config_in(tmp_path))
+    assert all(way in str(refusal.value) for way in ("--resume", "run.name=one-2", "rm -r"))
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"has no config\.yaml"):
+        RunFolder.open(tmp_path)

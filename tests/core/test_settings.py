@@ -1,0 +1,96 @@
+"""Settings: layers, and what is refused with which advice."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from core import settings
+from core.config import Config, CurriculumKind, Mode
+
+
+def test_layers_later_ones_win(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("learner: {lr: 0.5, epochs: 7}\nrun: {mode: inline}\n")
+    config = settings.load(file, ["learner.lr=2e-5", "env.tasks=[3,4]"])
+    assert (config.learner.lr, config.learner.epochs) == (2e-5, 7)
+    assert config.run.mode is Mode.INLINE
+    assert config.env.tasks == [3, 4]
+    assert config.curriculum.kind is CurriculumKind.FRONTIER
+
+
+def test_nothing_said_is_the_defaults() -> None:
+    assert settings.load() == Config()
+
+
+@pytest.mark.parametrize(
+    ("word", "advice"),
+    [
+        ("learner.clip_lo=0.1", "did you mean learner.clip_low"),
+        ("lerner.lr=0.1", "did you mean learner.lr"),
+        ("policy.lr=0.1", "or learner.lr"),
+        ("learner=3", "there is no setting 'learner'"),
+        ("run.mode=inlin", "allowed are inline, local, cluster; did you mean inline?"),
+        ("learner.lr=fast", "expected a number, as in learner.lr=0.0001; got 'fast'"),
+        ("learner.epochs=1.5", "expected a whole number"),
+        ("env.tasks=3", "expected a list"),
+        ("learner.lr", "neither a .yaml file nor key=value"),
+        ("learner.lr=-1", "learner.lr must be above 0, got -1"),
+        ("advantage.gamma=1.2", "advantage.gamma must lie in 0..1"),
+        ("learner.zero_stage=4", "allowed are 1, 2, 3"),
+        ("learner.minibatch_size=16", "microbatch_size <= minibatch_size"),
+        ("env.workers_per_actor=9", "the rest would idle"),
+    ],
+)
+def test_wrong_keys_and_values_are_refused_with_advice(word: str, advice: str) -> None:
+    with pytest.raises(ValueError, match="") as refusal:
+        settings.load(None, [word])
+    assert advice in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "needs"),
+    [
+        (["advantage.group_size=4"], "advantage.kind=grpo or rloo"),
+        (["advantage.kind=grpo", "critic.lr=0.1"], "advantage.kind=gae"),
+        (["advantage.kind=rloo", "advantage.lam=0.9"], "advantage.kind=gae"),
+        (["reward.scale=0.1"], "reward.shaping=potential or additive"),
+        (["curriculum.kind=uniform", "curriculum.floor=0.2"], "curriculum.kind=frontier or paper"),
+        (["run.mode=inline", "engine.num_replicas=2"], "run.mode=local or cluster"),
+    ],
+)
+def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> None:
+    with pytest.raises(ValueError, match="has no effect here") as refusal:
+        settings.load(None, words)
+    assert needs in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["advantage.kind=grpo", "buffer.chunk_decisions=8"], "buffer.chunk_decisions=0"),
+        (["reward.shaping=additive"], "needs reward.checkpoint"),
+        (["learner.num_ranks=3"], "must be a multiple of learner.num_ranks=3"),
+    ],
+)
+def test_contradictions_are_refused(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match="") as refusal:
+        settings.load(None, words)
+    assert message in str(refusal.value)
+
+
+def test_a_missing_file_says_which_there_are() -> None:
+    with pytest.raises(ValueError, match="experiments/ there are"):
+        settings.load(Path("nowhere.yaml"))
+
+
+def test_the_saved_file_gives_the_same_settings_back(tmp_path: Path) -> None:
+    config = settings.load(None, ["run.mode=inline", "env.tasks=[1]", "learner.lr=3e-5"])
+    settings.save(config, tmp_path / "config.yaml")
+    assert settings.load_resolved(tmp_path / "config.yaml") == config
+    assert yaml.safe_load((tmp_path / "config.yaml").read_text())["run"]["mode"] == "inline"
+
+
+@pytest.mark.parametrize("file", sorted(Path("experiments").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_experiment_loads(file: Path) -> None:
+    assert settings.load(file) != Config()
