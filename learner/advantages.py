@@ -37,7 +37,7 @@ def generalized_advantages(
 
 
 def grpo_advantages(returns_E: np.ndarray, groups_E: np.ndarray) -> np.ndarray:
-    """GRPO (Shao et al. 2024): A_e = (R_e - mean of its group) / std of its group; zero where that is zero."""
+    """GRPO (Shao et al. 2024): A_e = (R_e - mean of its group) / std of its group; zero where std is."""
     advantages_E = np.zeros(len(returns_E))
     for members in _groups(groups_E):
         spread = returns_E[members].std()

@@ -1,7 +1,8 @@
 """The batch of an update: trajectory chunks laid out flat, and the order in which they are trained on.
 
-In: sealed chunks and the reward model's scores. Out: flat arrays, model inputs of any rows, seeded minibatches.
-A view is a frame the model looks at: one per decision, and the bootstrap frame of a chunk that did not terminate.
+In: sealed chunks and the reward model's scores. Out: flat arrays, model inputs of any rows, seeded orders.
+A view is a frame the model looks at: one per decision, and the bootstrap frame of a chunk that did not end in
+success.
 Shape letters: V views of the update, B views of a forward pass, T decisions of a chunk, A action tokens.
 """
 

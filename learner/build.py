@@ -20,7 +20,7 @@ def build_learner(
 ) -> Learner:
     """The learner of one rank. Without `ranks`, one process with plain PyTorch, for `inline` runs."""
     torch.set_num_threads(config.learner.num_threads)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = default_device()
     policy = load_policy(
         config.policy.checkpoint, dtype=getattr(torch, config.learner.dtype), suite=config.env.suite
     )
@@ -34,6 +34,11 @@ def build_learner(
     return Learner(
         _engine(model, config, ranks), policy.processor, config, ranks=ranks, reward_function=reward_function
     )
+
+
+def default_device() -> str:
+    """The accelerator where there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _engine(model: ActorCritic, config: Config, ranks: Ranks | None) -> Engine:

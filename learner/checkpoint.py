@@ -1,8 +1,8 @@
 """Checkpoint folders that exist whole or not at all, and fall back to the one before when damaged.
 
-In: a function that writes files into a folder. Out: `checkpoints/000200/` with a manifest of checksums, the link
-`last`, and old folders pruned. Everything is written under a temporary name, flushed and renamed; nothing in it
-is pickled.
+In: a function that writes files into a folder. Out: `checkpoints/000200/` with a manifest of checksums, the
+link `last`, and old folders pruned. Everything is written under a temporary name, flushed and renamed;
+nothing in it is pickled.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""Actor and critic as one module: the policy with its LoRA adapters, and a value head at the first action position.
+"""Actor and critic as one module: the policy with its LoRA, and a value head at the first action position.
 
 In: views (prompts, frames, action tokens). Out: log-probabilities and entropies of the tokens, and values.
-`shared` reads the policy's own hidden state without sending gradients into it, so that no value error can move
-the policy. `adapter` gives the critic its own LoRA adapter on the same frozen base: the paper's second model of
+`shared` reads the policy's own hidden state without sending gradients into it, so that no value error can
+move the policy. `adapter` gives the critic its own LoRA on the same frozen base: the paper's second model of
 the same kind, without its memory.
 
 Shape letters: B views, L prompt tokens, A action tokens, V action ids, D hidden size.
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from core.config import CriticKind
 from learner.batch import ModelInputs
 from policy.distribution import action_logprobs, entropy
-from policy.model import ActionOutput, pad_prompts
+from policy.model import pad_prompts
 
 POLICY_ADAPTER = "default"  # the name peft gives the first adapter
 CRITIC_ADAPTER = "critic"
@@ -37,7 +37,7 @@ class Pass(Enum):
     """The starting policy: all adapters off."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: ZeRO-3 looks for tensors in `vars(output)`
 class Evaluation:
     """What the model says of some views; None where the pass was not for it."""
 
@@ -81,9 +81,15 @@ class ActorCritic(nn.Module):
     def forward(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
         if purpose is Pass.VALUE:
             return Evaluation(values=self._values(inputs))
-        with lora_active(self.policy, None if purpose is Pass.REFERENCE else POLICY_ADAPTER):
-            output = self._run(inputs, inputs.tokens)
-        return self._evaluation(inputs, output, wants_value=purpose is Pass.BOTH)
+        adapter = None if purpose is Pass.REFERENCE else POLICY_ADAPTER
+        with lora_active(self.policy, adapter):
+            logits_BAV, hidden_BD = self._run(inputs, inputs.tokens)
+        logprobs_BAV = action_logprobs(logits_BAV, self.temperature)
+        return Evaluation(
+            logprobs=self._of_tokens(logprobs_BAV, inputs.tokens),
+            entropies=entropy(logprobs_BAV).mean(dim=1),
+            values=self._values_beside(inputs, hidden_BD) if purpose is Pass.BOTH else None,
+        )
 
     def policy_parameters(self) -> dict[str, nn.Parameter]:
         """What policy gradients train."""
@@ -97,16 +103,8 @@ class ActorCritic(nn.Module):
         adapter = CRITIC_ADAPTER if self.critic is CriticKind.ADAPTER else POLICY_ADAPTER
         trains_trunk = self.critic is CriticKind.ADAPTER and torch.is_grad_enabled()
         with lora_active(self.policy, adapter), torch.set_grad_enabled(trains_trunk):
-            hidden_BD = self._run(inputs, action_tokens=None).hidden[:, 0]
+            _, hidden_BD = self._run(inputs, action_tokens=None)
         return self.value_head(hidden_BD)
-
-    def _evaluation(self, inputs: ModelInputs, output: ActionOutput, *, wants_value: bool) -> Evaluation:
-        logprobs_BAV = action_logprobs(output.logits, self.temperature)
-        return Evaluation(
-            logprobs=self._of_tokens(logprobs_BAV, inputs.tokens),
-            entropies=entropy(logprobs_BAV).mean(dim=1),
-            values=self._values_beside(inputs, output.hidden[:, 0]) if wants_value else None,
-        )
 
     def _values_beside(self, inputs: ModelInputs, policy_hidden_BD: Tensor) -> Tensor:
         """Values in a pass that already ran the policy."""
@@ -114,12 +112,14 @@ class ActorCritic(nn.Module):
             return self.value_head(policy_hidden_BD.detach())
         return self._values(inputs)
 
-    def _run(self, inputs: ModelInputs, action_tokens: np.ndarray | None) -> ActionOutput:
-        return self.policy(
+    def _run(self, inputs: ModelInputs, action_tokens: np.ndarray | None) -> tuple[Tensor, Tensor]:
+        """Logits, and the hidden state at the first action position."""
+        output = self.policy(
             input_ids=pad_prompts(inputs.prompts, self.policy.config.pad_token_id).to(self.device),
             frames=torch.from_numpy(inputs.frames).to(self.device),
             action_tokens=None if action_tokens is None else torch.from_numpy(action_tokens).to(self.device),
         )
+        return output.logits, output.hidden[:, 0]
 
     def _of_tokens(self, logprobs_BAV: Tensor, tokens_BA: np.ndarray) -> Tensor:
         ids_BA = torch.from_numpy(tokens_BA).to(self.device).long() - self.policy.config.action_ids.start

@@ -1,8 +1,8 @@
-"""The engine over one or several ranks: DeepSpeed ZeRO 1, 2 or 3, without its launcher and without its pickles.
+"""The engine over one or several ranks: DeepSpeed ZeRO 1, 2 or 3, without its launcher or its pickles.
 
 In: the same model on every rank. Out: the interface of `learner.engine.Engine`.
-The trainable parameters are few and float32 (LoRA and critic), so their optimizer state is saved in full by name
-and cut again on loading, which is what lets another number of ranks, or another ZeRO stage, go on with it.
+The trainable parameters are few and float32 (LoRA and critic), so their optimizer state is saved in full by
+name and cut again on loading: that lets another number of ranks, or another ZeRO stage, go on with it.
 """
 
 import os
@@ -95,8 +95,12 @@ class DeepSpeedEngine:
 
     def _set_shard(self, parameter: nn.Parameter, value: Tensor, moment: str | None) -> None:
         """Write this rank's part of a parameter's float32 copy, or of one of its moments."""
-        from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
-        from deepspeed.utils import safe_set_local_fp32_param, safe_set_local_optimizer_state
+        from deepspeed.utils import (
+            safe_set_full_fp32_param,
+            safe_set_full_optimizer_state,
+            safe_set_local_fp32_param,
+            safe_set_local_optimizer_state,
+        )
 
         value = value.to(self.model.device)
         if self._stage < 3:
@@ -136,7 +140,7 @@ class DeepSpeedEngine:
 
 
 def _deepspeed_config(learner: LearnerConfig) -> dict[str, Any]:
-    """Accumulation is ours: every `step` is a boundary. No half precision section: what is trained is float32."""
+    """Accumulation is ours: every `step` is a boundary. No half precision: what is trained is float32."""
     return {
         "train_micro_batch_size_per_gpu": learner.microbatch_size,
         "gradient_accumulation_steps": 1,

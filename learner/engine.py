@@ -41,14 +41,14 @@ class Engine(Protocol):
         """Overwrite every trainable parameter, by name."""
 
     def optimizer_state(self) -> dict[str, Tensor]:
-        """`{parameter}/{moment}` and `{group}/step` in full, the same for every engine and number of ranks."""
+        """`{parameter}/{moment}` and `{group}/step` in full: alike for every engine and number of ranks."""
 
     def load_optimizer_state(self, state: dict[str, Tensor]) -> None:
         """The inverse."""
 
 
 class PlainEngine:
-    """One process, no sharding: for `inline` runs and as the reference the sharded engine is tested against."""
+    """One process, no sharding: for `inline` runs, and what the sharded engine is tested against."""
 
     def __init__(self, model: ActorCritic, learner: LearnerConfig, critic: CriticConfig) -> None:
         self.model = model

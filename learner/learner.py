@@ -1,7 +1,7 @@
 """The learner: one rank's whole life, in plain Python.
 
 In: trajectory chunks and reward scores. Out: metrics, an adapter for the engines, checkpoints.
-With several ranks each holds one of these, and all call the same methods with the same arguments in the same order.
+With several ranks each holds one of these; all call the same methods, with the same arguments, in step.
 """
 
 import json
@@ -105,7 +105,7 @@ class Learner:
 
     @property
     def in_warmup(self) -> bool:
-        """Whether the next update trains the critic alone. Counted in updates, so that a resume keeps count."""
+        """Whether the next update trains the critic alone. Counted in updates: a resume keeps count."""
         has_critic = self.config.advantage.kind is AdvantageKind.GAE
         return has_critic and self.number < self.config.critic.warmup_updates
 
@@ -115,7 +115,7 @@ class Learner:
             return export_adapter(self.engine.model.policy, self.version)
 
     def probe(self, observations: list[Observation], tokens: np.ndarray) -> np.ndarray:
-        """(B, A) log-probabilities of these tokens now: what an engine with the same adapter must also say."""
+        """(B, A) log-probabilities of these tokens now: an engine with the same adapter must say the same."""
         inputs = ModelInputs(
             prompts=[self.processor.prompt_ids(observation.instruction) for observation in observations],
             frames=np.stack([observation.frame for observation in observations]),

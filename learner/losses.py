@@ -74,14 +74,14 @@ def value_loss(
 
 
 def value_clipped(values_B: Tensor, old_values_B: Tensor, clip: float) -> Tensor:
-    """1.0 where the new value left the range around the old one; from the values as predicted, not clipped."""
+    """1.0 where the new value left the range around the old one; of the values before any clipping."""
     if clip <= 0:
         return torch.zeros_like(values_B)
     return ((values_B - old_values_B).abs() > clip).float()
 
 
 def kl_estimate(log_ratio_BA: Tensor) -> Tensor:
-    """Schulman's k3 = (e^x - 1) - x >= 0, x = log p - log q: estimates KL(q || p) from samples of q. (B, A)."""
+    """Schulman's k3 = (e^x - 1) - x >= 0, x = log p - log q: KL(q || p) from samples of q. (B, A)."""
     return safe_exp(log_ratio_BA) - 1.0 - log_ratio_BA
 
 

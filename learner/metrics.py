@@ -1,4 +1,4 @@
-"""Metrics of an update: their names and meanings in one table, and the meter that averages them over all ranks.
+"""Metrics of an update: names and meanings in one table, and the meter that averages them over all ranks.
 
 In: per-decision values with weights. Out: one number per name, the same on every rank.
 """
@@ -23,7 +23,7 @@ METRICS = {
     "learner/grad_norm": "gradient norm before clipping, mean over optimizer steps",
     "learner/steps_skipped": "optimizer steps skipped because a gradient was not finite",
     "learner/decisions": "decisions trained on",
-    "learner/decisions_quarantined": "decisions left out because their chunk holds a number that is not finite",
+    "learner/decisions_quarantined": "decisions left out because their chunk holds a non-finite number",
     "learner/decisions_uninformative": "decisions left out because their whole group passed or failed",
     "learner/explained_variance": "1 - Var(returns - values) / Var(returns), before the update",
     "learner/value": "mean value the critic gave to the decisions, before the update",
@@ -58,6 +58,6 @@ class Meter:
     def means(self, ranks: Ranks) -> dict[str, float]:
         """Means over all ranks, and the counts. Every rank must have added the same names."""
         names = sorted(self._sums)
-        totals = ranks.sum(np.stack([self._sums[name] for name in names])) if names else []
-        means = {name: float(total[0] / total[1]) for name, total in zip(names, totals, strict=True)}
+        totals = ranks.sum(np.array([self._sums[name] for name in names]).reshape(-1, 2))
+        means = {name: float(total / count) for name, (total, count) in zip(names, totals, strict=True)}
         return means | self._counts

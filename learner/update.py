@@ -1,8 +1,8 @@
 """One PPO update, in the order of the paper. Knows neither Ray nor DeepSpeed.
 
-In: an engine that holds the model, the batch of all ranks, the configuration. Out: metrics; the model has changed.
+In: an engine that holds the model, the batch of all ranks, the configuration. Out: metrics, a changed model.
 Every rank calls it with the same batch, runs the model on its own share, and leaves with the same metrics.
-Shape letters: V views of the update, B views of a forward pass, A action tokens, X the ratio's level (A or 1).
+Shape letters: V views of the update, B views of a forward pass, A action tokens, X the ratio's level.
 """
 
 import time
@@ -53,7 +53,7 @@ def ppo_update(
 
 
 def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -> Proximal:
-    """Run the model over every view without gradients, each rank over its share, and put all shares together."""
+    """Run the model over every view without gradients: each rank its share, then put together."""
     logprobs_VA = np.zeros_like(batch.behaviour_logprobs)
     reference_VA = np.zeros_like(batch.behaviour_logprobs)
     values_V = np.zeros(batch.num_views, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Random trajectory chunks for a micro policy; what the engine would have said comes from the learner itself."""
+"""Random trajectory chunks for a micro policy; what an engine would have said comes from the learner."""
 
 from dataclasses import replace
 
@@ -25,9 +25,7 @@ def make_chunk(
         episode_id=f"episode-{episode:03d}",
         index=0,
         env_id=episode,
-        start=Start(
-            task=TaskId(suite="libero_spatial", index=start), source=StateSource.FRESH, number=start
-        ),
+        start=Start(task=TaskId(suite="libero_spatial", index=start), source=StateSource.FRESH, number=start),
         instruction=INSTRUCTIONS[episode % 2],
         frames=frames[:-1],
         tokens=rng.integers(ids.start, ids.stop, shape, dtype=np.int32),
