@@ -17,7 +17,7 @@ VOCABULARY_PADDING = 64
 
 PRESETS: dict[str, dict[str, int]] = {
     "tiny": {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_action_steps": 4},
-    "micro": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_action_steps": 1},
+    "micro": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1, "num_action_steps": 1},
 }
 """`tiny` solves LIBERO tasks after minutes of imitation; `micro` is for tests."""
 
