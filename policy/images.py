@@ -4,14 +4,13 @@ In: `(H, W, 3)` uint8 frame, already rotated upright. Out: `(S, S, 3)` uint8 vie
 """
 
 from functools import lru_cache
-from io import BytesIO
 
 import numpy as np
-from PIL import Image
+
+from policy.jpeg import jpeg_round_trip
 
 CROP_AREA = 0.9
 CROP_SIDE = CROP_AREA**0.5
-JPEG_QUALITY = 95  # TensorFlow's default, with which the published data were written
 
 
 def openvla_view(frame: np.ndarray, size: int) -> np.ndarray:
@@ -23,13 +22,6 @@ def center_crop(frame: np.ndarray, size: int) -> np.ndarray:
     """The middle `size` x `size` pixels, as they are."""
     top, left = ((side - size) // 2 for side in frame.shape[:2])
     return np.ascontiguousarray(frame[top : top + size, left : left + size])
-
-
-def jpeg_round_trip(frame: np.ndarray) -> np.ndarray:
-    """Training pictures were stored as JPEG; the model expects its artefacts."""
-    buffer = BytesIO()
-    Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
-    return np.asarray(Image.open(buffer))
 
 
 def lanczos_resize(frame: np.ndarray, size: int) -> np.ndarray:
@@ -54,7 +46,8 @@ def resample(frame: np.ndarray, *, top: float, left: float) -> np.ndarray:
 
 def _separable(rows: np.ndarray, columns: np.ndarray, frame: np.ndarray) -> np.ndarray:
     """rows · frame · columnsᵀ for every colour."""
-    return np.einsum("ij,jkc,lk->ilc", rows, frame.astype(np.float32), columns, optimize=True)
+    planes = np.moveaxis(frame, -1, 0).astype(np.float32)
+    return np.moveaxis(rows @ planes @ columns.T, 0, -1)
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,8 @@ In: the policy's outputs for a batch and its labels. Out: a scalar loss and the 
 Shape letters: B batch, A action tokens, V action ids, P image tokens, C vision channels, D hidden size.
 """
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,6 +43,12 @@ def soft_cross_entropy(logits_BAV: Tensor, labels_BA: Tensor, sigma: float) -> T
     logits, labels = logits_BAV.float().flatten(0, 1), labels_BA.flatten()
     if sigma == 0:
         return F.cross_entropy(logits, labels)
-    bins = torch.arange(logits.shape[-1], device=logits.device)
-    weights = torch.exp(-((bins - labels[:, None]) ** 2) / (2 * sigma**2))
-    return F.cross_entropy(logits, weights / weights.sum(dim=-1, keepdim=True))
+    return F.cross_entropy(logits, _soft_labels(logits.shape[-1], sigma).to(logits.device)[labels])
+
+
+@cache
+def _soft_labels(num_bins: int, sigma: float) -> Tensor:
+    """(V, V): row i is the label distribution of bin i."""
+    bins = torch.arange(num_bins)
+    weights = torch.exp(-((bins - bins[:, None]) ** 2) / (2 * sigma**2))
+    return weights / weights.sum(dim=-1, keepdim=True)

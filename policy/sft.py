@@ -116,6 +116,7 @@ class Trainer:
             lr=options.lr,
             weight_decay=options.weight_decay,
             betas=(0.9, 0.95),
+            fused=True,
         )
         self.num_steps, self._seconds = 0, 0.0
         self._losses: list[float] = []
