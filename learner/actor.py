@@ -2,7 +2,7 @@
 
 In: references to chunks and scores, which each rank fetches itself. Out: references to reports and adapters.
 A rank that dies takes its group along, since the others wait for it in a collective: `LearnerGroup.result`
-raises as soon as any rank fails; whoever supervises closes the group and builds another from the last checkpoint.
+raises as soon as any rank fails; whoever supervises closes the group and builds another from a checkpoint.
 """
 
 import socket
