@@ -89,7 +89,7 @@ class _Line:
         text = (
             f"step {progress.step}  {progress.minutes:.1f}/{self._options.minutes:g} CPU-min  "
             f"{progress.examples_per_s:.0f} examples/CPU-s  loss {progress.loss:.3f}  "
-            f"held out: first step off by {progress.first_error:.3f}, gripper wrong {progress.grip_errors:.1%}  "
+            f"held out: first step off {progress.first_error:.3f}, gripper wrong {progress.grip_errors:.1%}  "
             f"({time.monotonic() - self._started:.0f} s)"
         )
         print(text, end="\r" if sys.stdout.isatty() else "\n", flush=True)
