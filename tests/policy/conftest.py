@@ -1,0 +1,67 @@
+"""Policies and one engine that the tests of this folder share."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.config import EngineConfig
+from core.types import Observation
+from policy.checkpoint import Policy, load_policy
+from policy.engine import Engine
+from policy.presets import make_tiny
+from tests.policy.scoring import RandomAdapters
+
+STATISTICS = {
+    "libero_spatial": {
+        "action": {"q01": [-0.5] * 6 + [0], "q99": [0.5] * 6 + [1], "mask": [True] * 6 + [False]}
+    }
+}
+TEMPERATURE = 1.5
+INSTRUCTIONS = (
+    "pick up the black bowl and place it on the plate",
+    "open the drawer",
+    "put the bowl on top of the cabinet and then turn on the stove",
+)
+
+
+@pytest.fixture(scope="session")
+def micro_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest policy, with random weights."""
+    folder = tmp_path_factory.mktemp("policies") / "micro"
+    make_tiny(folder, "micro")
+    (folder / "dataset_statistics.json").write_text(json.dumps(STATISTICS))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def micro(micro_folder: Path) -> Policy:
+    """The same policy as the learner has it."""
+    return load_policy(micro_folder)
+
+
+@pytest.fixture(scope="session")
+def engine(micro_folder: Path) -> Iterator[Engine]:
+    """One vLLM engine for the session. Tests leave it without requests, but on any version."""
+    engine = Engine(micro_folder, EngineConfig(max_num_seqs=8), temperature=TEMPERATURE)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def adapters(micro: Policy) -> RandomAdapters:
+    """LoRA updates of it."""
+    return RandomAdapters(micro)
+
+
+@pytest.fixture(scope="session")
+def observations(micro: Policy) -> list[Observation]:
+    """Different frames and prompts of different lengths."""
+    size = micro.processor.image_size
+    frames = np.random.default_rng(0).integers(0, 256, (12, size, size, 3), dtype=np.uint8)
+    return [
+        Observation(frame=frame, instruction=INSTRUCTIONS[index % len(INSTRUCTIONS)])
+        for index, frame in enumerate(frames)
+    ]
