@@ -48,6 +48,8 @@ def activate(info: RendererInfo) -> None:
     os.environ["MUJOCO_GL"] = os.environ["PYOPENGL_PLATFORM"] = info.backend
     if info.device is not None:
         os.environ["MUJOCO_EGL_DEVICE_ID"] = str(info.device)
+    # Mesa's software renderer starts a thread per core in every process; small pictures spend their time on handing over.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
 
 
 def is_active() -> bool:

@@ -24,6 +24,8 @@ from envs.decimation import decimate
 
 MAX_GEOMS = 1000
 """Of a scene; robosuite's own limit."""
+VIEW_WIDTH_M = 1.0
+"""Width of what LIBERO's main camera sees where the objects are."""
 _COLLISION_GROUP = 0
 
 
@@ -68,7 +70,7 @@ def _simplified(model: mujoco.MjModel, size: int) -> mujoco.MjModel:
     model = copy.copy(model)
     model.vis.quality.offsamples = 0
     model.vis.global_.offwidth = model.vis.global_.offheight = size
-    decimate(model)
+    decimate(model, pixel_m=VIEW_WIDTH_M / size)
     return model
 
 
