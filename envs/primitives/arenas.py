@@ -130,7 +130,7 @@ def _add_materials(asset: Element) -> None:
 
 def _add_shell(world: Element, room: Room) -> None:
     holder = add(world, "body", name="floor", pos="0 0 0") if room.floor_body else world
-    floor = {"type": "plane", "pos": "0 0 0", "size": "3 3 .125", "condim": "3", "group": "1"}
+    floor = {"type": "plane", "pos": "0 0 0", "size": "3 3 0.5", "condim": "3", "group": "1"}
     add(holder, "geom", name="floor", material="floorplane", **floor)
     for name, pos, quat, size in WALLS[room.walls]:
         wall = {"contype": "0", "conaffinity": "0", "group": "1", "material": "walls_mat"}
