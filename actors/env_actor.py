@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import ray
+
 from actors.environments import make_loop
 from actors.messages import Event, Grant, Sealed
 from actors.remote_policy import RemotePolicy
@@ -23,9 +25,11 @@ TURN_S = 0.01
 class EnvActor:
     """Runs with two threads: one in `run`, one to take grants."""
 
-    def __init__(self, config: Config, replicas: list[Any], episodes: Path) -> None:
+    def __init__(self, config: Config, replicas: list[str], episodes: Path) -> None:
+        """Replicas are given by name: handles among the arguments would not survive their node's death."""
         self._grants: deque[tuple[int, Grant]] = deque()
-        self._loop = make_loop(config, RemotePolicy(replicas), episodes)
+        policy = RemotePolicy([ray.get_actor(name) for name in replicas])
+        self._loop = make_loop(config, policy, episodes)
         self._running = True
 
     def go(self, grants: list[tuple[int, Grant]]) -> None:

@@ -11,12 +11,13 @@ everything runs in it.
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cluster.buffer import Batch, TrajectoryBuffer
 from cluster.curriculum import Curriculum
-from cluster.parts import Fault, LearnerPart, Report
+from cluster.parts import Fault, LearnerLostError, LearnerPart, Report
 from cluster.progress import Progress
 from cluster.publishing import Publisher
 from cluster.rollouts import Rollouts, episode_fields
@@ -63,15 +64,19 @@ class Controller:
         if self._num_updates == 0:
             self._evaluate()
         while not self._done():
-            self._tend()
-            self._rollouts.grant()
-            self._rollouts.collect()
-            self._train()
+            with suppress(LearnerLostError):  # the next turn begins by mending it
+                self._turn()
         if self._num_saved < self._num_updates:
             self._checkpoint()
         if not self._supervisor.told_to_stop and self._num_evaluated < self._num_updates:
             self._evaluate()
         return not self._supervisor.told_to_stop
+
+    def _turn(self) -> None:
+        self._tend()
+        self._rollouts.grant()
+        self._rollouts.collect()
+        self._train()
 
     def _done(self) -> bool:
         enough = self._num_updates >= self._config.run.num_updates
@@ -83,6 +88,8 @@ class Controller:
             if self._batch is not None:
                 self._buffer.put_back(self._batch)
                 self._batch = None
+            self._num_updates = self._num_saved = self._learner.number
+            self._writer.rewind(self._num_updates)
             self._publisher.publish()
 
     def _train(self) -> None:

@@ -78,12 +78,17 @@ class RayFleet:
         return [numbers[id(stream)] for stream in ready]
 
     def _hear(self, number: int) -> None:
-        """Fault-tolerance point: an actor that died is reported by `lost`, its open episodes as dropped."""
+        """Fault-tolerance point: an actor that died is reported by `lost`, its open episodes as dropped.
+
+        One that cannot even be made (no renderer, no assets) would fail for ever: that ends the run.
+        """
         stream = self._streams[number]
         try:
             events = ray.get(next(stream))
             self._events += [self._translate(number, event, stream) for event in events]
         except (RayError, StopIteration) as error:
+            if "creation task" in str(error):
+                raise RuntimeError(f"environment actor {number} cannot start: {error}") from error
             del self._streams[number]
             self._lost[number] = type(error).__name__
             self._drop_all(number)

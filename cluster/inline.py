@@ -27,6 +27,10 @@ class InlineLearner:
         self._learner = learner
         self._report: Report | None = None
 
+    @property
+    def number(self) -> int:
+        return self._learner.number
+
     def start(self, payloads: Sequence[Any]) -> None:
         self._report = self._learner.update(list(payloads), {})
 

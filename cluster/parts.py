@@ -45,8 +45,16 @@ class Loaded:
         return cls(number=0, extra={}, damaged=[])
 
 
+class LearnerLostError(Exception):
+    """The learner died under a call; the supervisor brings it back at its last checkpoint."""
+
+
 class LearnerPart(Protocol):
-    """The learner, one rank or many."""
+    """The learner, one rank or many. Any call may raise `LearnerLostError`."""
+
+    @property
+    def number(self) -> int:
+        """Updates done."""
 
     def start(self, payloads: Sequence[Any]) -> None:
         """Begin an update on these chunks (or references to them)."""

@@ -30,41 +30,38 @@ class RayReplicas:
         self._watches = {number: handle.watch.remote() for number, handle in enumerate(handles)}
         self._starting = {number: handle.pid.remote() for number, handle in enumerate(handles)}
         """Replicas that have been begun but not yet been given weights."""
+        self._deaths: dict[int, str] = {}
         self._adapter: Any = None
-
-    def publish(self, adapter: Any) -> None:
-        """Push to all that are up, and wait for each. Waits for a first replica if none is up."""
-        self._adapter = adapter
-        deadline = time.monotonic() + START_TIMEOUT_S
-        self._push(self._up())
-        while not self._up():
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"no inference replica came up within {START_TIMEOUT_S:.0f} s")
-            time.sleep(POLL_S)
-            self._welcome()
 
     def wait_for_all(self) -> None:
         """Until every engine has started; the first publication then reaches all."""
         ray.get(list(self._starting.values()), timeout=START_TIMEOUT_S)
         self._starting.clear()
 
+    def publish(self, adapter: Any) -> None:
+        """Push to all that are up, and wait for each. Waits for a first replica if none is up."""
+        self._adapter = adapter
+        self._push(self._up())
+        self._wait_for_one()
+
     def probe(self, observations: list[Observation]) -> list[list[Decision]]:
         """What each replica that is up answers; one that dies meanwhile is left out."""
         requests = [Request(observation=o, greedy=False, seed=seed) for seed, o in enumerate(observations)]
-        calls = [self._handles[number].act.remote(requests) for number in self._up()]
-        return [answer for call in calls if (answer := _result(call)) is not None]
+        while True:
+            self._wait_for_one()
+            calls = [self._handles[number].act.remote(requests) for number in self._up()]
+            answers = [answer for call in calls if (answer := _result(call)) is not None]
+            if answers:
+                return answers
 
     def lost(self) -> dict[int, str]:
-        """Replicas that have died since the last call; those that are back are given the weights."""
-        self._welcome()
-        ready, _ = ray.wait(list(self._watches.values()), num_returns=len(self._watches), timeout=0)
-        dead = [number for number, watch in self._watches.items() if watch in ready]
-        return dict.fromkeys(dead, "its process died")
+        """Replicas that have died since the last call."""
+        self._look()
+        deaths, self._deaths = self._deaths, {}
+        return deaths
 
     def mend(self, member: int) -> None:
-        """Ray starts the process again; `lost` welcomes it when its engine is up."""
-        self._watches[member] = self._handles[member].watch.remote()
-        self._starting[member] = self._handles[member].pid.remote()
+        """Nothing more to do: Ray starts the process again, and it is welcomed when its engine is up."""
 
     def close(self) -> None:
         for handle in self._handles:
@@ -73,18 +70,34 @@ class RayReplicas:
     def _up(self) -> list[int]:
         return [number for number in range(len(self._handles)) if number not in self._starting]
 
-    def _welcome(self) -> None:
-        """Give the current weights to replicas whose engines have come up."""
-        if not self._starting:
-            return
-        ready, _ = ray.wait(list(self._starting.values()), num_returns=len(self._starting), timeout=0)
-        back = [number for number, start in self._starting.items() if start in ready]
-        for number in back:
-            start = self._starting.pop(number)
-            if _failed(start):  # it died once more while starting
-                self._starting[number] = self._handles[number].pid.remote()
-            else:
-                self._push([number])
+    def _wait_for_one(self) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        self._look()
+        while not self._up():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no inference replica came up within {START_TIMEOUT_S:.0f} s")
+            time.sleep(POLL_S)
+            self._look()
+
+    def _look(self) -> None:
+        """Note deaths; give the current weights to replicas whose engines have come up again."""
+        watched = list(self._watches.values())
+        dead, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
+        for number in [number for number, watch in self._watches.items() if watch in dead]:
+            self._deaths[number] = "its process died"
+            self._watches[number] = self._handles[number].watch.remote()
+            self._starting[number] = self._handles[number].pid.remote()
+        if self._starting:
+            ready, _ = ray.wait(list(self._starting.values()), num_returns=len(self._starting), timeout=0)
+            for number in [number for number, start in self._starting.items() if start in ready]:
+                self._welcome(number)
+
+    def _welcome(self, number: int) -> None:
+        start = self._starting.pop(number)
+        if _result(start) is None:  # it died once more while starting
+            self._starting[number] = self._handles[number].pid.remote()
+        else:
+            self._push([number])
 
     def _push(self, numbers: list[int]) -> None:
         """One copy in the object store, however many replicas. One that dies meanwhile is met by `lost`."""
@@ -109,11 +122,3 @@ def _result(call: Any) -> Any:
         return ray.get(call, timeout=PUSH_TIMEOUT_S)
     except RayActorError:
         return None
-
-
-def _failed(call: Any) -> bool:
-    try:
-        ray.get(call)
-    except RayActorError:
-        return True
-    return False

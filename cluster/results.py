@@ -3,22 +3,12 @@
 In: a run folder. Out: a table with Wilson intervals.
 """
 
-import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from core.intervals import wilson
 from core.metrics import read_lines
-
-Z = 1.96
-"""Quantile of a 95 % interval."""
-
-
-def wilson(successes: int, number: int) -> tuple[float, float]:
-    """95 % interval of a success rate: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)."""
-    p, zz = successes / number, Z * Z / number
-    half = Z * math.sqrt(p * (1 - p) / number + zz / (4 * number))
-    return (p + zz / 2 - half) / (1 + zz), (p + zz / 2 + half) / (1 + zz)
 
 
 def table(folder: Path) -> str:

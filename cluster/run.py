@@ -11,6 +11,7 @@ from cluster.curriculum import Curriculum
 from cluster.parts import Loaded, Parts
 from cluster.progress import Progress
 from cluster.publishing import Publisher, probe_observations
+from cluster.ray_settings import prepare_local
 from cluster.rollouts import Rollouts
 from cluster.supervision import Supervisor
 from cluster.tasks import chosen_tasks, evaluation_starts, max_chunk_decisions
@@ -27,7 +28,9 @@ def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
     parts = _build(config, folder)
     try:
         start = parts.learner.load(folder.checkpoints) if resume else Loaded.nothing()
-        writer = MetricsWriter(folder.path, resume_after=start.number if resume else None)
+        writer = MetricsWriter(folder.path)
+        if resume:
+            writer.rewind(start.number)
         for damaged in start.damaged:
             writer.event("damaged_checkpoint", reason=damaged)
             print(f"passed over a damaged checkpoint: {damaged}", flush=True)
@@ -85,6 +88,8 @@ def _build(config: Config, folder: RunFolder) -> Parts:
         from cluster.inline import build_inline
 
         return build_inline(config, folder)
+    if config.run.mode is Mode.LOCAL:
+        prepare_local()
     from cluster.distributed import build_distributed
 
     return build_distributed(config, folder)

@@ -16,15 +16,18 @@ from typing import Any, TextIO
 class MetricsWriter:
     """Appends whole lines and flushes each, so that a kill loses at most the line being written."""
 
-    def __init__(self, folder: Path, *, resume_after: int | None = None) -> None:
-        """`resume_after`: forget updates later than this one; they will be done again."""
-        if resume_after is not None:
-            _forget_after(folder / "metrics.jsonl", resume_after)
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._metrics = _append(folder / "metrics.jsonl")
         self._events = _append(folder / "events.jsonl")
         self._board = Board(folder / "tensorboard")
-        if resume_after is not None:
-            self._board.forget_after(resume_after)
+
+    def rewind(self, update: int) -> None:
+        """Forget updates later than this one: they will be done again, from a checkpoint."""
+        self._metrics.close()
+        _forget_after(self._folder / "metrics.jsonl", update)
+        self._metrics = _append(self._folder / "metrics.jsonl")
+        self._board.forget_after(update)
 
     def scalars(self, update: int, values: dict[str, float]) -> None:
         """One line of an update. A value that is not finite is kept as null: JSON has no NaN."""
@@ -59,7 +62,7 @@ class Board:
         self._writer.flush()
 
     def forget_after(self, update: int) -> None:
-        """Tell TensorBoard to hide points written by the attempt that is being resumed."""
+        """Tell TensorBoard to hide points written by the attempt that is taken up again."""
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
         start = SessionLog(status=SessionLog.START)

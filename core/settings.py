@@ -115,8 +115,8 @@ def _refuse_unknown(keys: list[str]) -> None:
 def _nearest(word: str, allowed: list[str]) -> str:
     """Close spellings, and the same last name in other sections."""
     same_name = [key for key in allowed if key.split(".")[-1] == word.split(".")[-1]]
-    close = difflib.get_close_matches(word.lower(), allowed, n=3)
-    found = list(dict.fromkeys(close + same_name))[:3]
+    close = difflib.get_close_matches(word.lower(), allowed, n=2)
+    found = dict.fromkeys(close + same_name)
     return f"; did you mean {' or '.join(found)}?" if found else ""
 
 

@@ -28,7 +28,7 @@ def test_tensorboard_shows_the_same_scalars(tmp_path: Path) -> None:
     assert [(e.step, e.value) for e in board.Scalars("rollout/success")] == [(1, 0.25), (2, 0.5)]
 
 
-def test_a_resumed_run_forgets_later_updates_and_half_lines(tmp_path: Path) -> None:
+def test_a_run_that_is_taken_up_again_forgets_later_updates_and_half_lines(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path)
     for update in (1, 2, 3):
         writer.scalars(update, {"x": update})
@@ -37,7 +37,8 @@ def test_a_resumed_run_forgets_later_updates_and_half_lines(tmp_path: Path) -> N
         file.write('{"update": 4, "x"')  # killed while writing
     with (tmp_path / "events.jsonl").open("a") as file:
         file.write('{"kind":')
-    writer = MetricsWriter(tmp_path, resume_after=2)
+    writer = MetricsWriter(tmp_path)
+    writer.rewind(2)
     writer.scalars(3, {"x": 30})
     writer.event("resumed")
     writer.close()

@@ -1,5 +1,6 @@
 """Settings: layers, and what is refused with which advice."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_nothing_said_is_the_defaults() -> None:
     [
         ("learner.clip_lo=0.1", "did you mean learner.clip_low"),
         ("lerner.lr=0.1", "did you mean learner.lr"),
-        ("policy.lr=0.1", "or learner.lr"),
+        ("policy.lr=0.1", "critic.lr or learner.lr?"),
         ("learner=3", "there is no setting 'learner'"),
         ("run.mode=inlin", "allowed are inline, local, cluster; did you mean inline?"),
         ("learner.lr=fast", "expected a number, as in learner.lr=0.0001; got 'fast'"),
@@ -43,9 +44,8 @@ def test_nothing_said_is_the_defaults() -> None:
     ],
 )
 def test_wrong_keys_and_values_are_refused_with_advice(word: str, advice: str) -> None:
-    with pytest.raises(ValueError, match="") as refusal:
+    with pytest.raises(ValueError, match=re.escape(advice)):
         settings.load(None, [word])
-    assert advice in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,8 @@ def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> No
     ],
 )
 def test_contradictions_are_refused(words: list[str], message: str) -> None:
-    with pytest.raises(ValueError, match="") as refusal:
+    with pytest.raises(ValueError, match=re.escape(message)):
         settings.load(None, words)
-    assert message in str(refusal.value)
 
 
 def test_a_missing_file_says_which_there_are() -> None:

@@ -1,0 +1,82 @@
+"""One learner rank under Ray: a thin shell around `Learner`.
+
+In: references to chunks, which it reads from the object store itself. Out: reports, adapters, checkpoints.
+All ranks are called alike, in the same order: what they do is done together.
+"""
+
+import os
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import ObjectLostError
+
+from core.config import Config
+from core.types import Adapter, Observation, TrajectoryChunk
+from learner.build import build_learner
+from learner.deepspeed_engine import join_ranks
+from learner.learner import LoadReport, UpdateReport
+
+
+class LearnerActor:
+    """Made with `begin`; `watch` has a thread of its own."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._chunks: dict[int, TrajectoryChunk] = {}
+
+    def address(self) -> tuple[str, int]:
+        """Where the ranks can meet, if this is the first of them."""
+        with socket.socket() as free:
+            free.bind(("", 0))
+            return ray.util.get_node_ip_address(), free.getsockname()[1]
+
+    def begin(self, rank: int, size: int, address: str, port: int) -> int:
+        """Join the others and load the model; answers with the process id."""
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._learner = build_learner(self._config, ranks=join_ranks(rank, size, address, port, device))
+        return os.getpid()
+
+    @ray.method(concurrency_group="watch")
+    def watch(self) -> None:
+        """Never returns; the call fails when this process dies."""
+        threading.Event().wait()
+
+    def fetch(self, references: list[Any]) -> list[int]:
+        """Read chunks; which of them are there. Fault-tolerance point: a node took its chunks with it."""
+        self._chunks = {}
+        for index, reference in enumerate(references):
+            try:
+                self._chunks[index] = ray.get(reference)
+            except ObjectLostError:
+                continue
+        return list(self._chunks)
+
+    def update(self, indexes: list[int]) -> UpdateReport:
+        """One update on the fetched chunks that every rank has."""
+        chunks = [self._chunks[index] for index in indexes]
+        self._chunks = {}
+        return self._learner.update(chunks, {})
+
+    @ray.method(num_returns=2)
+    def adapter(self) -> tuple[Adapter | None, bool]:
+        """The first rank's adapter, and a sign that it is there that is cheap to look at."""
+        adapter = self._learner.adapter()
+        return (adapter if self._learner.ranks.rank == 0 else None), True
+
+    def probe(self, observations: list[Observation], tokens_BA: np.ndarray) -> np.ndarray:
+        return self._learner.probe(observations, tokens_BA)
+
+    def save(self, root: Path, extra: dict[str, Any], keep: int) -> None:
+        self._learner.save(root, extra, keep=keep)
+
+    def load(self, root: Path, version: int) -> tuple[int, LoadReport]:
+        """Updates done, and what was found. Versions are not counted back below `version`."""
+        found = self._learner.load(root)
+        self._learner.version = max(self._learner.version, version)
+        return self._learner.number, found

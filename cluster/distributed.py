@@ -1,0 +1,97 @@
+"""The parts of a run under Ray, on this machine (`local`) or on a cluster.
+
+In: settings and the run folder. Out: the parts of a run, and how to take them down.
+"""
+
+from typing import Any
+
+import ray
+
+from actors.env_actor import EnvActor
+from actors.inference_actor import MAX_CALLS, InferenceActor
+from actors.learner_actor import LearnerActor
+from cluster.fleet import RayFleet
+from cluster.learner_group import RayLearner
+from cluster.nodes import Nodes
+from cluster.parts import Parts
+from cluster.placement import Options, place
+from cluster.replicas import RayReplicas
+from core.config import Config, Mode
+from core.runfolder import RunFolder
+
+WORKER_VARIABLES = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+OBJECT_STORE_SLACK = 256 * 2**20
+"""Bytes for everything but chunks: adapters, batches on their way."""
+
+
+def build_distributed(config: Config, folder: RunFolder) -> Parts:
+    """Start Ray (or join the cluster), then all actors; engines, learner and simulators load side by side."""
+    connect(config)
+    placement = place(config, ray.cluster_resources())
+    names = [f"replica-{number}" for number in range(len(placement.replicas))]
+    replicas = [
+        _replica(config, name, options) for name, options in zip(names, placement.replicas, strict=True)
+    ]
+    actors = [_env_actor(config, options, names, folder) for options in placement.env_actors]
+    learner = RayLearner(
+        lambda: [_learner_rank(config, options) for options in placement.learner_ranks], folder.checkpoints
+    )
+    served = RayReplicas(replicas)
+    served.wait_for_all()
+    fleet = RayFleet(actors, config.env.envs_per_actor)
+
+    def close() -> None:
+        fleet.close()
+        served.close()
+        learner.close()
+        ray.shutdown()
+
+    mortals = (fleet, served, learner, Nodes())
+    return Parts(fleet=fleet, learner=learner, replicas=served, mortals=mortals, close=close)
+
+
+def connect(config: Config) -> None:
+    """A Ray of our own in `local` mode, the running cluster otherwise; a connection that exists is kept."""
+    if ray.is_initialized():
+        return
+    if config.run.mode is Mode.CLUSTER:
+        ray.init(address="auto", log_to_driver=False)
+    else:
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            _node_ip_address="127.0.0.1",
+            object_store_memory=_object_store_bytes(config),
+        )
+
+
+def _object_store_bytes(config: Config) -> int:
+    """What the buffer's budget can come to, twice over for the batch under way, and some slack."""
+    decisions = (config.buffer.max_lag + 2) * config.learner.decisions_per_update
+    frame_bytes = 3 * 256**2
+    return 2 * decisions * frame_bytes + OBJECT_STORE_SLACK
+
+
+def _replica(config: Config, name: str, options: Options) -> Any:
+    actor = ray.remote(InferenceActor).options(
+        name=name,
+        max_restarts=-1,
+        max_concurrency=MAX_CALLS,
+        runtime_env={"env_vars": WORKER_VARIABLES},
+        **options,
+    )
+    return actor.remote(config.policy.checkpoint, config.engine, config.policy.temperature)
+
+
+def _env_actor(config: Config, options: Options, replicas: list[str], folder: RunFolder) -> Any:
+    actor = ray.remote(EnvActor).options(
+        max_restarts=-1, max_concurrency=2, runtime_env={"env_vars": WORKER_VARIABLES}, **options
+    )
+    return actor.remote(config, replicas, folder.episodes)
+
+
+def _learner_rank(config: Config, options: Options) -> Any:
+    actor = ray.remote(concurrency_groups={"watch": 1})(LearnerActor).options(
+        runtime_env={"env_vars": WORKER_VARIABLES}, **options
+    )
+    return actor.remote(config)

@@ -1,0 +1,134 @@
+"""The learner as a group of actors, one per rank, that live and die together.
+
+In: references to chunks. Out: reports, adapters (as references: tensors never pass through this process),
+checkpoints. When one rank dies all are replaced, and the group goes on from the last checkpoint.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+from ray.exceptions import RayActorError
+
+from cluster.parts import Fault, LearnerLostError, Loaded, Report
+from core.types import Observation
+
+START_TIMEOUT_S = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NothingLearned:
+    """The report of an update none of whose chunks could be read any more."""
+
+    number: int
+    version: int
+    policy_changed: bool = False
+    metrics: dict[str, float]
+
+
+class RayLearner:
+    """A `LearnerPart`, and a `Mortal` whose one member is the whole group."""
+
+    fault = Fault.LEARNER
+
+    def __init__(self, make_ranks: Callable[[], list[Any]], checkpoints: Path) -> None:
+        self._make_ranks = make_ranks
+        self._checkpoints = checkpoints
+        self.number = 0
+        self._version = 0
+        self._num_chunks = 0
+        self._fetching: list[Any] = []
+        self._updating: list[Any] = []
+        self._begin()
+
+    def start(self, payloads: Sequence[Any]) -> None:
+        """Let every rank read the chunks; `finished` begins the update when all have."""
+        self._num_chunks = len(payloads)
+        self._fetching = [rank.fetch.remote(list(payloads)) for rank in self._ranks]
+
+    def finished(self) -> Report | None:
+        if self._fetching:
+            fetched = self._results(self._fetching)
+            if fetched is None:
+                return None
+            self._fetching = []
+            everywhere = sorted(set.intersection(*map(set, fetched)))
+            if not everywhere:
+                return NothingLearned(number=self.number, version=self._version, metrics={})
+            self._num_chunks -= len(everywhere)
+            self._updating = [rank.update.remote(everywhere) for rank in self._ranks]
+        if not self._updating:
+            return None
+        reports = self._results(self._updating)
+        if reports is None:
+            return None
+        self._updating = []
+        report: Report = reports[0]
+        report.metrics["buffer/chunks_lost"] = float(self._num_chunks)
+        self.number, self._version = report.number, report.version
+        return report
+
+    def adapter(self) -> Any:
+        answers = [rank.adapter.remote() for rank in self._ranks]
+        self._get([done for _, done in answers])
+        return answers[0][0]
+
+    def probe(self, observations: list[Observation], tokens_BA: np.ndarray) -> np.ndarray:
+        return self._everywhere("probe", observations, tokens_BA)[0]
+
+    def save(self, root: Path, extra: dict[str, Any], *, keep: int) -> None:
+        self._everywhere("save", root, extra, keep)
+
+    def load(self, root: Path) -> Loaded:
+        number, found = self._everywhere("load", root, self._version)[0]
+        self.number = number
+        return Loaded(number=number, extra=found.extra, damaged=found.damaged)
+
+    def lost(self) -> dict[int, str]:
+        """The group, if one of its ranks has died."""
+        dead, _ = ray.wait(self._watches, num_returns=len(self._watches), timeout=0)
+        return {0: f"{len(dead)} of {len(self._ranks)} ranks died"} if dead else {}
+
+    def mend(self, member: int) -> None:
+        """Replace every rank: those that live wait for the dead one in a collective."""
+        self.close()
+        self._begin()
+        self.load(self._checkpoints)
+
+    def close(self) -> None:
+        for rank in self._ranks:
+            ray.kill(rank)
+
+    def _begin(self) -> None:
+        self._fetching, self._updating = [], []
+        self._ranks = self._make_ranks()
+        self._watches = [rank.watch.remote() for rank in self._ranks]
+        address, port = self._get([self._ranks[0].address.remote()])[0]
+        size = len(self._ranks)
+        self._get([rank.begin.remote(number, size, address, port) for number, rank in enumerate(self._ranks)])
+
+    def _everywhere(self, method: str, *args: Any) -> list[Any]:
+        return self._get([getattr(rank, method).remote(*args) for rank in self._ranks])
+
+    def _results(self, calls: list[Any]) -> list[Any] | None:
+        """All results once all are there; an error as soon as there is one."""
+        ready, waiting = ray.wait(calls, num_returns=len(calls), timeout=0)
+        results = self._get(ready)
+        return None if waiting else results
+
+    def _get(self, calls: list[Any]) -> list[Any]:
+        """Fault-tolerance point: the death of a rank, as the one error that the controller knows."""
+        try:
+            while len(ray.wait(calls, num_returns=len(calls), timeout=1.0)[0]) < len(calls):
+                self._raise_if_dead()
+            return ray.get(calls)
+        except RayActorError as error:
+            raise LearnerLostError(str(error)) from error
+
+    def _raise_if_dead(self) -> None:
+        """Ranks that live would wait for ever in a collective with a dead one."""
+        if ray.wait(self._watches, num_returns=1, timeout=0)[0]:
+            raise LearnerLostError("a rank died")

@@ -1,0 +1,20 @@
+"""Environment variables that Ray reads once, when it is first imported.
+
+In: nothing. Out: this process's environment, unless the user has set a variable already.
+"""
+
+import os
+import sys
+
+LOCAL = {
+    "RAY_AUTH_MODE": "token",
+    # A killed worker takes its children (simulators, engines) with it.
+    "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "1",
+}
+
+
+def prepare_local() -> None:
+    """For a Ray that this process is going to start. A cluster's own settings are its owner's."""
+    assert "ray" not in sys.modules or LOCAL.items() <= os.environ.items(), "too late: Ray is imported"
+    for name, value in LOCAL.items():
+        os.environ.setdefault(name, value)
