@@ -10,8 +10,8 @@ Shape letters: B views, L prompt tokens, A action tokens, V action ids, D hidden
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum
+from typing import TypedDict
 
 import numpy as np
 import torch
@@ -37,15 +37,14 @@ class Pass(Enum):
     """The starting policy: all adapters off."""
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots: ZeRO-3 looks for tensors in `vars(output)`
-class Evaluation:
-    """What the model says of some views; None where the pass was not for it."""
+class Evaluation(TypedDict, total=False):
+    """What the model says of some views, as far as the pass was for it. A dict: ZeRO-3 looks inside those."""
 
-    logprobs: Tensor | None = None
+    logprobs: Tensor
     """(B, A) of the given tokens."""
-    entropies: Tensor | None = None
+    entropies: Tensor
     """(B,) of the 256-way distributions, mean over the action tokens."""
-    values: Tensor | None = None
+    values: Tensor
     """(B,)."""
 
 
@@ -85,11 +84,13 @@ class ActorCritic(nn.Module):
         with lora_active(self.policy, adapter):
             logits_BAV, hidden_BD = self._run(inputs, inputs.tokens)
         logprobs_BAV = action_logprobs(logits_BAV, self.temperature)
-        return Evaluation(
+        said = Evaluation(
             logprobs=self._of_tokens(logprobs_BAV, inputs.tokens),
             entropies=entropy(logprobs_BAV).mean(dim=1),
-            values=self._values_beside(inputs, hidden_BD) if purpose is Pass.BOTH else None,
         )
+        if purpose is Pass.BOTH:
+            said["values"] = self._values_beside(inputs, hidden_BD)
+        return said
 
     def policy_parameters(self) -> dict[str, nn.Parameter]:
         """What policy gradients train."""

@@ -122,8 +122,7 @@ class Learner:
             tokens=tokens,
         )
         with torch.no_grad():
-            logprobs = self.engine(inputs, Pass.POLICY).logprobs
-        assert logprobs is not None
+            logprobs = self.engine(inputs, Pass.POLICY)["logprobs"]
         return logprobs.float().cpu().numpy()
 
     def save(self, root: Path, extra: dict[str, Any], *, keep: int) -> None:

@@ -63,11 +63,11 @@ def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -
         for rows, weights in microbatches(*mine, config.learner.microbatch_size):
             inputs, real = batch.inputs(rows), weights > 0
             said = engine(inputs, purpose)
-            logprobs_VA[rows[real]] = _numpy(said.logprobs)[real]
+            logprobs_VA[rows[real]] = _numpy(said["logprobs"])[real]
             if purpose is Pass.BOTH:
-                values_V[rows[real]] = _numpy(said.values)[real]
+                values_V[rows[real]] = _numpy(said["values"])[real]
             if config.learner.kl_coef > 0:
-                reference_VA[rows[real]] = _numpy(engine(inputs, Pass.REFERENCE).logprobs)[real]
+                reference_VA[rows[real]] = _numpy(engine(inputs, Pass.REFERENCE)["logprobs"])[real]
     return Proximal(
         logprobs=ranks.sum(logprobs_VA), values=ranks.sum(values_V), reference=ranks.sum(reference_VA)
     )
@@ -127,10 +127,8 @@ class _Trainer:
 
     def _policy_losses(self, rows: np.ndarray, weights_B: Tensor, said: Evaluation) -> Tensor:
         learner, mask_B = self.config.learner, weights_B > 0
-        assert said.logprobs is not None
-        assert said.entropies is not None
         advantages_B = self.advantages_V[rows]
-        ratio_BX = log_ratio(said.logprobs, self.proximal_VA[rows], learner.ratio)
+        ratio_BX = log_ratio(said["logprobs"], self.proximal_VA[rows], learner.ratio)
         importance_BX = importance_weights(
             self.proximal_VA[rows], self.behaviour_VA[rows], learner.importance_cap, learner.ratio
         )
@@ -140,9 +138,9 @@ class _Trainer:
         low_B, high_B = clipped_fractions(
             ratio_BX.detach(), advantages_B, learner.clip_low, learner.clip_high
         )
-        change_BA = (said.logprobs - self.proximal_VA[rows]).detach()
+        change_BA = (said["logprobs"] - self.proximal_VA[rows]).detach()
         self._note(
-            weights_B, policy_loss=loss_B, entropy=said.entropies, kl=kl_estimate(change_BA).mean(dim=1)
+            weights_B, policy_loss=loss_B, entropy=said["entropies"], kl=kl_estimate(change_BA).mean(dim=1)
         )
         self._note(weights_B, clip_fraction_low=low_B, clip_fraction_high=high_B)
         self._note(
@@ -150,20 +148,23 @@ class _Trainer:
             importance_weight=importance_BX.mean(dim=1),
             importance_capped=(importance_BX >= learner.importance_cap).float().mean(dim=1),
         )
-        return loss_B - learner.entropy_coef * said.entropies + self._reference_penalty(rows, weights_B, said)
+        return (
+            loss_B - learner.entropy_coef * said["entropies"] + self._reference_penalty(rows, weights_B, said)
+        )
 
     def _reference_penalty(self, rows: np.ndarray, weights_B: Tensor, said: Evaluation) -> Tensor:
         if self.config.learner.kl_coef <= 0:
             return torch.zeros_like(weights_B)
-        kl_B = kl_estimate(self.reference_VA[rows] - said.logprobs).mean(dim=1)
+        kl_B = kl_estimate(self.reference_VA[rows] - said["logprobs"]).mean(dim=1)
         self._note(weights_B, kl_reference=kl_B)
         return self.config.learner.kl_coef * kl_B
 
     def _value_losses(self, rows: np.ndarray, weights_B: Tensor, said: Evaluation) -> Tensor:
         clip, old_B = self.config.critic.clip, self.old_values_V[rows]
-        assert said.values is not None
-        loss_B = value_loss(said.values, old_B, self.returns_V[rows], clip, weights_B > 0)
-        self._note(weights_B, value_loss=loss_B, value_clip_fraction=value_clipped(said.values, old_B, clip))
+        loss_B = value_loss(said["values"], old_B, self.returns_V[rows], clip, weights_B > 0)
+        self._note(
+            weights_B, value_loss=loss_B, value_clip_fraction=value_clipped(said["values"], old_B, clip)
+        )
         return loss_B
 
     def _note(self, weights_B: Tensor, **values: Tensor) -> None:
@@ -189,6 +190,5 @@ def _batch_metrics(batch: Batch, proximal: Proximal, targets: Targets, config: C
     return metrics
 
 
-def _numpy(tensor: Tensor | None) -> np.ndarray:
-    assert tensor is not None
+def _numpy(tensor: Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().numpy()

@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.types import Start, StateSource, TaskId, TrajectoryChunk
+from core.config import Config
+from core.types import Observation, Start, StateSource, TaskId, TrajectoryChunk
+from learner.build import build_learner
 from learner.learner import Learner
 from policy.processing import Processor
 
@@ -50,7 +52,36 @@ def make_chunks(learner: Learner, num_chunks: int = 6, num_decisions: int = 4) -
 
 def as_acted_by(learner: Learner, chunk: TrajectoryChunk) -> TrajectoryChunk:
     """The chunk with the behaviour log-probabilities this learner's policy gives its tokens now."""
-    from core.types import Observation
-
     observations = [Observation(frame=frame, instruction=chunk.instruction) for frame in chunk.frames]
     return replace(chunk, logprobs=learner.probe(observations, chunk.tokens))
+
+
+def full_batch_gradient(
+    config: Config, chunks: list[TrajectoryChunk], *, microbatch_size: int
+) -> dict[str, np.ndarray]:
+    """The gradient of one update that is one optimizer step, unclipped."""
+    config.learner.microbatch_size = microbatch_size
+    make_single_step(config)
+    learner = build_learner(config)
+    learner.update(chunks, {})
+    return gradient_of_only_step(learner)
+
+
+def make_single_step(config: Config) -> None:
+    """One epoch, one minibatch, no clipping: an update is one optimizer step on its whole batch."""
+    config.learner.epochs, config.learner.minibatch_size = 1, 10_000
+    config.learner.max_grad_norm = 1e9
+
+
+def gradient_of_only_step(learner: Learner) -> dict[str, np.ndarray]:
+    """Adam's first moment after its first step is (1 - beta_1) times the gradient; beta_1 is 0.9."""
+    state = learner.engine.optimizer_state()
+    return {name: value.numpy() / 0.1 for name, value in state.items() if name.endswith("/exp_avg")}
+
+
+def largest_difference(one: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> float:
+    """Relative to the largest number in either."""
+    assert one.keys() == other.keys()
+    scale = max(float(np.abs(value).max()) for value in one.values())
+    assert scale > 0
+    return max(float(np.abs(one[name] - other[name]).max()) for name in one) / scale
