@@ -1,0 +1,179 @@
+"""The controller over fake parts: order of things, bounds, faults, stopping and going on."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from cluster.publishing import WeightsError
+from core.metrics import read_lines
+from envs.messages import FailureKind
+from envs.vector import EnvFailed
+from tests.cluster.fakes import FakeLearner, InstantFleet
+from tests.cluster.harness import Harness
+
+
+def events_of(folder: Path, kind: str) -> list[dict]:
+    return [line for line in read_lines(folder / "events.jsonl") if line["kind"] == kind]
+
+
+@pytest.mark.parametrize("max_lag", [0, 1, 3])
+@pytest.mark.parametrize("chunk_decisions", [0, 2])
+@pytest.mark.parametrize("slow_turns", [0, 7])
+def test_lag_stays_within_its_bound_and_nothing_is_trained_on_twice(
+    tmp_path: Path, max_lag: int, chunk_decisions: int, slow_turns: int
+) -> None:
+    harness = Harness(
+        tmp_path,
+        ["run.num_updates=12", f"buffer.max_lag={max_lag}", f"buffer.chunk_decisions={chunk_decisions}"],
+        num_envs=9,
+        learner=FakeLearner(slow_turns=slow_turns),
+    )
+    assert harness.controller.run()
+    assert max(harness.learner.lags) <= max_lag
+    harness.assert_no_chunk_twice_or_torn()
+    updates = [line["update"] for line in read_lines(tmp_path / "metrics.jsonl")]
+    assert updates == list(range(1, 13))
+
+
+def test_a_slow_learner_makes_lag_and_the_bound_is_reached(tmp_path: Path) -> None:
+    """The bound above would hold trivially if everything were synchronous."""
+    harness = Harness(
+        tmp_path,
+        ["run.num_updates=12", "buffer.max_lag=2"],
+        num_envs=9,
+        learner=FakeLearner(slow_turns=30),
+    )
+    harness.controller.run()
+    assert max(harness.learner.lags) == 2
+
+
+def test_every_version_is_published_before_the_next(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=5"])
+    harness.controller.run()
+    assert harness.replicas.published == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_replica_that_missed_a_push_is_pushed_to_again(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=2"])
+    harness.controller._publisher.publish()
+    harness.learner.version = 1
+    harness.replicas._deaf_times = 1
+    published = harness.controller._publisher.publish()
+    assert published["weights/probe_error"] == 0
+    assert published["weights/probe_change"] == 1
+
+
+def test_a_replica_that_keeps_old_weights_stops_the_run(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=5"])
+    harness.controller._publisher.publish()
+    harness.learner.version = 1
+    harness.replicas._deaf_times = 2
+    with pytest.raises(WeightsError, match="another policy"):
+        harness.controller.run()
+
+
+def test_evaluates_before_during_and_after_without_training_data(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=4", "eval.every=2"], evaluation=6)
+    harness.controller.run()
+    evaluations = events_of(tmp_path, "evaluation")
+    assert [e["update"] for e in evaluations] == [0, 2, 4]
+    assert all(len(e["episodes"]) == 6 for e in evaluations)
+    assert not any("eval" in chunk_id for chunk_id in harness.trained_ids)
+
+
+def test_evaluation_gives_up_paused_episodes_and_training_goes_on(tmp_path: Path) -> None:
+    words = ["run.num_updates=6", "eval.every=1", "buffer.chunk_decisions=2"]
+    harness = Harness(tmp_path, words, evaluation=3)
+    assert harness.controller.run()
+    harness.assert_no_chunk_twice_or_torn()
+
+
+def test_groups_share_their_start_and_are_trained_on_whole(tmp_path: Path) -> None:
+    words = ["run.num_updates=6", "advantage.kind=grpo", "advantage.group_size=4"]
+    harness = Harness(tmp_path, words, num_envs=6, group_size=4)
+    harness.controller.run()
+    starts = [chunk.start for chunk in harness.learner.trained]
+    assert len(starts) % 4 == 0
+    assert all(len(set(starts[i : i + 4])) == 1 for i in range(0, len(starts), 4))
+    assert len(set(starts)) == len(starts) // 4
+
+
+def test_a_lost_learner_comes_back_at_its_checkpoint_and_takes_its_batch_anew(tmp_path: Path) -> None:
+    harness = Harness(
+        tmp_path, ["run.num_updates=8", "run.checkpoint_every=2"], learner=FakeLearner(dies_at=5)
+    )
+    assert harness.controller.run()
+    assert [e["fault"] for e in events_of(tmp_path, "fault")] == ["learner"]
+    updates = [line["update"] for line in read_lines(tmp_path / "metrics.jsonl")]
+    assert updates == list(range(1, 9))  # update 5 was lost with the learner and done again
+    harness.assert_no_chunk_twice_or_torn()
+
+
+def test_broken_environments_are_counted_and_cost_only_their_episodes(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=5"], plan=lambda start: (5, True))
+    harness.pool.breaks_at = {0: 2, 2: 4}
+    harness.controller.run()
+    last = list(read_lines(tmp_path / "metrics.jsonl"))[-1]
+    assert last["faults/environment"] == 2
+    harness.assert_no_chunk_twice_or_torn()
+
+
+def test_an_environment_that_never_works_ends_the_run(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=5"], num_envs=1)
+    harness.pool.step = lambda env, actions: harness.pool.events.append(_broken(env))  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="failed 50 times without an update"):
+        harness.controller.run()
+
+
+def _broken(env: int):
+
+    return EnvFailed(env=env, kind=FailureKind.DIED, reason="always")
+
+
+def test_sigterm_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
+    class Interrupted(FakeLearner):
+        def finished(self):
+            report = super().finished()
+            if report is not None and report.number == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return report
+
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        harness = Harness(tmp_path, ["run.num_updates=100"], learner=Interrupted(), evaluation=2)
+        harness.supervisor.listen()
+        assert not harness.controller.run()
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    assert harness.learner.saved[-1][0] == 3
+    assert [e["signal"] for e in events_of(tmp_path, "told_to_stop")] == ["SIGTERM"]
+
+
+def test_a_time_limit_ends_the_run_in_good_order(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=1000000", "run.max_minutes=0.005"], evaluation=2)
+    assert harness.controller.run()
+    assert harness.learner.saved[-1][0] == harness.learner.number
+    assert len(events_of(tmp_path, "evaluation")) == 2
+
+
+@pytest.mark.parametrize("num_envs", [16, 256])
+def test_controller_time_per_chunk(tmp_path: Path, num_envs: int) -> None:
+    """Controller, buffer and curriculum with instant environments: all the time that is spent is theirs."""
+    decisions, num_updates = 25, 20
+    words = [
+        f"run.num_updates={num_updates}",
+        f"learner.decisions_per_update={num_envs * decisions}",
+        "run.checkpoint_every=0",
+    ]
+    fleet = InstantFleet(num_envs, decisions)
+    harness = Harness(tmp_path, words, fleet=fleet)
+    harness.buffer._max_chunk_decisions = decisions
+    began = time.process_time()
+    harness.controller.run()
+    num_chunks = num_envs * num_updates
+    assert len(harness.learner.trained) == num_chunks
+    assert (time.process_time() - began) / num_chunks < 0.002
