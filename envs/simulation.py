@@ -41,6 +41,7 @@ class Simulation:
         return self.problem
 
     def renderer(self, mode: RenderMode, size: int) -> Renderer:
+        _retired.clear()  # here, because only the thread that draws can free what belongs to OpenGL
         if (mode, size) not in self._renderers:
             self._renderers[mode, size] = Renderer(self.model, mode, size)
         return self._renderers[mode, size]
@@ -53,11 +54,12 @@ def simulation(task: Task, assets: Path, seed: int) -> Simulation:
         _built[key] = Simulation(task, assets, seed)
     _built.move_to_end(key)
     if len(_built) > MAX_BUILT:
-        _built.popitem(last=False)
+        _retired.append(_built.popitem(last=False)[1])
     return _built[key]
 
 
 _built: OrderedDict[tuple[Path, Path, int], Simulation] = OrderedDict()
+_retired: list[Simulation] = []
 
 
 @contextmanager
