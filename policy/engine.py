@@ -124,11 +124,9 @@ class Engine:
         }
 
     def close(self) -> None:
-        """Stop vLLM and give its memory back."""
-        from vllm.distributed import cleanup_dist_env_and_memory
-
+        """Stop vLLM and give its memory back. Its process groups stay: another engine may be using them."""
         self._vllm.engine_core.shutdown()
-        cleanup_dist_env_and_memory()
+        del self._vllm
 
     def _refuse(self, observation: Observation) -> None:
         size = self._config.image_size

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from core.config import EngineConfig
 from core.types import Observation
-from policy.checkpoint import Policy, load_policy
+from policy.checkpoint import Policy, load_policy, save_policy
+from policy.configuration import VIT_TOWERS, OpenVLAConfig
 from policy.engine import Engine
-from policy.presets import make_tiny
+from policy.model import VLARLForActionPrediction
+from policy.presets import make_tiny, tiny_config
 from tests.policy.scoring import RandomAdapters
 
 STATISTICS = {
@@ -40,6 +43,17 @@ def micro_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def micro(micro_folder: Path) -> Policy:
     """The same policy as the learner has it."""
     return load_policy(micro_folder)
+
+
+@pytest.fixture(scope="session")
+def vit(micro_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    """A policy with the published pair of towers, in small."""
+    folder = tmp_path_factory.mktemp("policies") / "vit"
+    towers = [{"embed_dim": size, "depth": 3, "num_heads": 2} for size in (32, 48)]
+    config = tiny_config("micro").to_dict() | {"vision_tower": VIT_TOWERS, "vit_towers": towers}
+    torch.manual_seed(0)
+    save_policy(folder, VLARLForActionPrediction(OpenVLAConfig(**config)), tokenizer_from=micro_folder)
+    return load_policy(folder)
 
 
 @pytest.fixture(scope="session")
