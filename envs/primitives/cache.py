@@ -7,19 +7,20 @@ left locked.
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from envs.cache import cache_folder
+
 SOURCES = Path(__file__).parent
-MANIFEST = "manifest.json"
+MANIFEST = "manifest.txt"
+"""Its own checksum on the first line, then those of all files as JSON."""
 
 
 def primitive_assets() -> Path:
     """The folder of primitive assets, made at the first call on a machine and whenever it was damaged."""
-    cache = Path(os.environ.get("VLARL_CACHE") or Path.home() / ".cache" / "vlarl")
-    folder = cache / f"primitive-assets-{_sources_digest()}"
+    folder = cache_folder("assets") / f"primitive-{_sources_digest()}"
     while not _is_whole(folder):
         _build_and_swap(folder)
     return folder
@@ -32,8 +33,8 @@ def build(folder: Path) -> None:
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-    digests = {path: _digest(data) for path, data in sorted(files.items())}
-    (folder / MANIFEST).write_text(json.dumps(digests, indent=1) + "\n")
+    digests = json.dumps({path: _digest(data) for path, data in sorted(files.items())}, indent=1)
+    (folder / MANIFEST).write_text(f"{_digest(digests.encode())}\n{digests}")
 
 
 def _all_files() -> dict[str, bytes]:
@@ -47,7 +48,6 @@ def _all_files() -> dict[str, bytes]:
 
 
 def _build_and_swap(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
         build(fresh / "new")
@@ -75,8 +75,11 @@ def _move_if_free(source: Path, target: Path) -> None:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        digests = json.loads((folder / MANIFEST).read_text())
-        return all(_digest((folder / path).read_bytes()) == digest for path, digest in digests.items())
+        own_digest, digests = (folder / MANIFEST).read_text().split("\n", 1)
+        if _digest(digests.encode()) != own_digest:
+            return False
+        wanted = json.loads(digests).items()
+        return all(_digest((folder / path).read_bytes()) == digest for path, digest in wanted)
     except (OSError, ValueError):
         return False
 
