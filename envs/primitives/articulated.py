@@ -31,7 +31,7 @@ DRAWERS = {"top": 0.18393, "middle": 0.11041, "bottom": 0.04114}
 
 CABINETS: dict[str, tuple[Colour, Colour]] = {
     "wooden_cabinet": ((0.15, 0.115, 0.085), (0.2, 0.155, 0.115)),
-    "white_cabinet": ((0.66, 0.66, 0.67), (0.74, 0.74, 0.75)),
+    "white_cabinet": ((0.6, 0.6, 0.61), (0.66, 0.66, 0.67)),
 }
 """Colours of the case and of the drawers."""
 
