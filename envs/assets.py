@@ -4,7 +4,10 @@ In: "auto", "primitive", "libero" or a folder. Out: a folder with everything LIB
 """
 
 import os
+import tempfile
 from pathlib import Path
+
+from envs.cache import cache_folder
 
 PARTS = (
     "articulated_objects",
@@ -14,6 +17,9 @@ PARTS = (
     "textures",
     "turbosquid_objects",
 )
+HUB_DEADLINE_S = 10.0
+"""For the hub to answer at all."""
+_HUB_DATASET = "lerobot/libero-assets"
 
 
 def resolve_assets(source: str = "auto") -> Path:
@@ -29,19 +35,45 @@ def resolve_assets(source: str = "auto") -> Path:
     return _checked(Path(source).expanduser().resolve())
 
 
+def _missing(folder: Path) -> list[str]:
+    return [part for part in PARTS if not (folder / part).is_dir()]
+
+
 def _checked(folder: Path) -> Path:
     if not folder.is_dir():
         raise ValueError(
-            f"Asset folder {folder} does not exist; allowed are auto, primitive, libero or an existing folder."
+            f"Asset folder {folder} does not exist; "
+            "allowed are auto, primitive, libero or a folder with LIBERO's assets."
         )
-    missing = [part for part in PARTS if not (folder / part).is_dir()]
-    if missing:
+    if missing := _missing(folder):
         raise ValueError(
             f"Asset folder {folder} is incomplete: it lacks {', '.join(missing)}. "
-            f"Use a complete copy of LIBERO's assets, or `assets=primitive`."
+            f"Use a complete copy of LIBERO's assets, or assets=primitive."
         )
     return folder
 
 
 def _libero_assets() -> Path:
-    raise NotImplementedError
+    """hf-libero's own download if it is there, else ours; fetched now, whole or not at all, if neither is."""
+    theirs = Path.home() / ".cache" / "libero" / "assets"
+    if not _missing(theirs):
+        return theirs
+    ours = cache_folder("assets") / "libero"
+    if not ours.is_dir():
+        with tempfile.TemporaryDirectory(dir=ours.parent, ignore_cleanup_errors=True) as temporary:
+            _download(Path(temporary))
+            _checked(Path(temporary)).rename(ours)
+    return ours
+
+
+def _download(folder: Path) -> None:
+    import huggingface_hub
+
+    try:
+        huggingface_hub.HfApi().dataset_info(_HUB_DATASET, timeout=HUB_DEADLINE_S)
+        huggingface_hub.snapshot_download(_HUB_DATASET, repo_type="dataset", local_dir=folder)
+    except Exception as error:  # the hub's client raises whatever its network stack does
+        raise ValueError(
+            f"LIBERO's assets could not be fetched from the model hub ({type(error).__name__}: {error}). "
+            "Without a hub, use assets=primitive, or assets=FOLDER (or LIBERO_ASSETS) with a copy of them."
+        ) from error

@@ -1,8 +1,9 @@
-"""Thins out the visual meshes of a model, in memory.
+"""Thins out what a model is drawn with, in memory: the triangles of its meshes and the pixels of its
+textures.
 
-In: a model that is only drawn, and how big a pixel is on the objects. Out: the same model with fewer triangles.
-Vertices that share a cell of a grid become one; triangles that collapse, or come to lie on each other, go. The normals
-and texture coordinates of those that stay are kept, so shading and textures stay the same.
+In: a model that is only drawn, and how big a pixel is on the objects. Out: the same model with less in it.
+Vertices that share a cell of a grid become one; triangles that collapse, or come to lie on each other, go.
+The normals and texture coordinates of those that stay are kept, so shading and textures stay the same.
 """
 
 import mujoco
@@ -64,3 +65,22 @@ def distinct_triangles(faces: np.ndarray) -> np.ndarray:
         np.ravel_multi_index(tuple(turned.T), (turned.max(initial=0) + 1,) * 3), return_index=True
     )
     return rows[np.sort(first)]
+
+
+def shrink_textures(model: mujoco.MjModel, max_width: int) -> None:
+    """Halves textures until they are no wider than this. Drawn small, they would be averaged anyway."""
+    for texture in range(model.ntex):
+        height, width = model.tex_height[texture], model.tex_width[texture]
+        shape = (height, width, model.tex_nchannel[texture])
+        first = model.tex_adr[texture]
+        pixels = model.tex_data[first : first + height * width * shape[2]].reshape(shape)
+        while pixels.shape[1] > max_width and pixels.shape[0] % 2 == pixels.shape[1] % 2 == 0:
+            pixels = _halved(pixels)
+        model.tex_height[texture], model.tex_width[texture] = pixels.shape[:2]
+        model.tex_data[first : first + pixels.size] = pixels.ravel()
+
+
+def _halved(pixels: np.ndarray) -> np.ndarray:
+    height, width, channels = pixels.shape
+    blocks = pixels.reshape(height // 2, 2, width // 2, 2, channels)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)

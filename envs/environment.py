@@ -25,11 +25,9 @@ from envs.suites import Task
 ACTION_SIZE = 7
 SETTLE_STEPS = 10
 SETTLE_ACTION = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0])
-_SHOWN = ("qpos", "xpos", "xmat", "xquat", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat") + (
-    "cam_xpos",
-    "cam_xmat",
-    "light_xpos",
-    "light_xdir",
+_SHOWN = (
+    *("qpos", "xpos", "xmat", "xquat", "geom_xpos", "geom_xmat", "site_xpos", "site_xmat"),
+    *("cam_xpos", "cam_xmat", "light_xpos", "light_xdir"),
 )
 """What observations read of MuJoCo's data."""
 
@@ -143,7 +141,7 @@ class LiberoEnv:
 
 
 def _axis_angle(quaternion: np.ndarray) -> np.ndarray:
-    """(4,) w x y z to (3,), with angles up to 2 pi as robosuite has them: a policy must not see a jump at pi."""
+    """(4,) w x y z to (3,), with angles up to 2 pi as robosuite has them: no jump at pi."""
     w = np.clip(quaternion[0], -1.0, 1.0)
     sine = np.sqrt(1.0 - w * w)
     return np.zeros(3) if sine < 1e-9 else quaternion[1:] * 2.0 * np.arccos(w) / sine

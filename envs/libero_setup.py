@@ -47,21 +47,21 @@ def _configure_numba() -> None:
 
 
 def _configure_robosuite() -> None:
-    """Sets robosuite's macros before anything reads them: no log file in a shared folder, no warnings on import."""
+    """Sets robosuite's macros before anything reads them: no shared log file, no warnings on import."""
     if "robosuite" in sys.modules:
         return
     macros = _load_alone("robosuite", "macros")
     macros.CONSOLE_LOGGING_LEVEL = None
     macros.FILE_LOGGING_LEVEL = None
     macros.MUJOCO_GPU_RENDERING = False
-    # robosuite loads a GL library on import. Without pictures none is needed; with them, `renderer.activate` chose one.
+    # robosuite loads a GL library on import: the one `renderer.activate` chose, or none without pictures.
     os.environ.setdefault("MUJOCO_GL", "disabled")
     # Its presence is all that robosuite looks for before it warns on import.
     sys.modules["robosuite.macros_private"] = types.ModuleType("robosuite.macros_private")
 
 
 def _silence_mujoco() -> None:
-    """MuJoCo writes warnings to a file in the working folder; divergence is reported by our own exception instead."""
+    """MuJoCo writes warnings to a file in the working folder; `SimulationDivergedError` reports them here."""
     import mujoco
 
     mujoco.set_mju_user_warning(_ignore_warning)

@@ -1,4 +1,4 @@
-"""One control step of robosuite's Panda under OSC_POSE: the same states, at a third of the dynamics.
+"""One control step of robosuite's Panda under OSC_POSE: the same states, at two fifths of the cost.
 
 robosuite runs the forward dynamics three times per 2 ms sub-step; here a sub-step is `mj_step1`, torque,
 `mj_step2`.
@@ -154,9 +154,9 @@ class ArmControl:
     def _forward(self) -> None:
         """The dynamics up to where controls matter.
 
-        robosuite calls `mj_forward` twice before every `mj_step`. That changes nothing about positions and velocities,
-        but the contact solver starts from its last solution, so its two extra solves are kept: without them, states in
-        contact differ from the ninth digit on.
+        robosuite calls `mj_forward` twice before every `mj_step`. Positions and velocities are the same each time,
+        but the contact solver starts from its last solution, so its two extra solves are kept: without them, states
+        in contact differ by 1e-5 after ten steps.
         """
         mujoco.mj_step1(self._model, self._data)
         for _ in range(2):
@@ -199,7 +199,7 @@ class ArmControl:
         self._seen = self._live
 
     def _check_finite(self) -> None:
-        """MuJoCo answers a bad state by silently resetting it; that must not look like an episode going on."""
+        """MuJoCo answers a bad state by silently resetting it, which must not pass for an episode."""
         for warning in _DIVERGED:
             if self._data.warning[warning].number:
                 raise SimulationDivergedError(

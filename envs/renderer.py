@@ -48,7 +48,7 @@ def activate(info: RendererInfo) -> None:
     os.environ["MUJOCO_GL"] = os.environ["PYOPENGL_PLATFORM"] = info.backend
     if info.device is not None:
         os.environ["MUJOCO_EGL_DEVICE_ID"] = str(info.device)
-    # Mesa's software renderer starts a thread per core in every process; small pictures spend their time on handing over.
+    # Mesa's software renderer starts a thread per core in every process, which small pictures only wait for.
     os.environ.setdefault("LP_NUM_THREADS", "0")
 
 

@@ -20,7 +20,7 @@ import mujoco
 import numpy as np
 
 from core.config import RenderMode
-from envs.decimation import decimate
+from envs.decimation import decimate, shrink_textures
 
 MAX_GEOMS = 1000
 """Of a scene; robosuite's own limit."""
@@ -57,7 +57,7 @@ class Renderer:
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
         pixels = np.empty((self._rectangle.height, self._rectangle.width, 3), dtype=np.uint8)
         mujoco.mjr_readPixels(pixels, None, self._rectangle, self._context)
-        # OpenGL's rows go up; LIBERO keeps them so, and its protocol's 180 degree turn then flips rows and columns.
+        # OpenGL's rows go up, LIBERO keeps them so, and its protocol turns the picture by 180 degrees.
         return np.ascontiguousarray(pixels[::-1, ::-1])
 
     def close(self) -> None:
@@ -68,9 +68,10 @@ class Renderer:
 def _simplified(model: mujoco.MjModel, size: int) -> mujoco.MjModel:
     """A copy to upload for drawing; the model that is simulated stays as it is."""
     model = copy.copy(model)
-    model.vis.quality.offsamples = 0
+    model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
     model.vis.global_.offwidth = model.vis.global_.offheight = size
     decimate(model, pixel_m=VIEW_WIDTH_M / size)
+    shrink_textures(model, max_width=2 * size)
     return model
 
 

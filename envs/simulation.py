@@ -30,7 +30,10 @@ class Simulation:
     def __init__(self, task: Task, assets: Path, seed: int) -> None:
         prepare(assets)
         self.task = task
-        self.problem = _build(task, seed)
+        try:
+            self.problem = _build(task, seed)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"{task.id} cannot be built from the assets in {assets}: {error}") from error
         self.model: mujoco.MjModel = self.problem.sim.model._model
         self.arm: Arm = read_arm(self.problem)
         self._renderers: dict[tuple[RenderMode, int], Renderer] = {}
@@ -74,10 +77,8 @@ def numpy_seed(seed: int) -> Iterator[None]:
 
 
 def _build(task: Task, seed: int) -> Any:
-    from libero.libero.envs.bddl_base_domain import TASK_MAPPING
     from libero.libero.envs.env_wrapper import ControlEnv
 
-    assert TASK_MAPPING
     env = ControlEnv(
         bddl_file_name=str(task.bddl_file),
         use_camera_obs=False,

@@ -18,7 +18,7 @@ from envs.suites import NUM_PUBLISHED_STATES, published_states
 
 MAX_SEED = 2**32 - 1
 _ARM_NOISE = 0.02
-"""Standard deviation, rad, of the arm's joints: robosuite's default, with which LIBERO drew the published states."""
+"""Standard deviation, rad, of the arm's joints: robosuite's default, as in the published states."""
 
 Placements = dict[str, tuple[Any, Any, Any]]
 """Name to position (3,), quaternion (4,) and robosuite object, of fixtures and objects."""
@@ -87,7 +87,7 @@ def _place_objects(simulation: Simulation, problem: Any) -> Placements:
 
 @contextmanager
 def _fixtures_at_origin(model: mujoco.MjModel, problem: Any) -> Iterator[None]:
-    """LIBERO's samplers of objects on fixtures take a site's place before the fixture has its own, and add the two."""
+    """LIBERO places objects on fixtures by adding the fixture's place to a site's before the fixture has one."""
     bodies = [problem.obj_body_id[name] for name in problem.fixtures_dict]
     positions, quaternions = model.body_pos[bodies], model.body_quat[bodies]
     placed = [
