@@ -10,6 +10,8 @@ LOCAL = {
     "RAY_AUTH_MODE": "token",
     # A killed worker takes its children (simulators, engines) with it.
     "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "1",
+    # Ray's default of 15 lets every other process of the machine go before the run.
+    "RAY_worker_niceness": "0",
 }
 
 

@@ -40,8 +40,13 @@ def load_resolved(path: Path, overrides: Iterable[str] = ()) -> Config:
 def save(config: Config, path: Path) -> None:
     """Write every setting with its resolved value; appears whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(OmegaConf.to_yaml(OmegaConf.create(_plain(dataclasses.asdict(config)))))
+    temporary.write_text(to_yaml(config))
     os.replace(temporary, path)
+
+
+def to_yaml(config: Config) -> str:
+    """Every setting with its value, as a settings file."""
+    return OmegaConf.to_yaml(OmegaConf.create(_plain(dataclasses.asdict(config))))
 
 
 def known_keys() -> list[str]:

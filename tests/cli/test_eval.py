@@ -1,8 +1,6 @@
 """`vlarl eval` as a user runs it: real engine, real LIBERO on primitive assets."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -25,30 +23,19 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_evaluation_repeats_itself(checkpoint: Path, tmp_path: Path) -> None:
+def test_evaluation_repeats_itself(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Same checkpoint and seed, twice: the same episodes to the last step; a table, JSON and a video."""
     results = []
     for attempt in ("first", "second"):
         out = tmp_path / attempt
-        words = [sys.executable, "-m", "cli.main", "eval", str(checkpoint), "--tasks", "0", "--episodes", "2"]
-        options = [
-            "--envs",
-            "2",
-            "--videos",
-            "1",
-            "--out",
-            str(out),
-            "--assets",
-            "primitive",
-            "--sample",
-            "1.0",
-        ]
-        done = subprocess.run([*words, *options], capture_output=True, text=True, timeout=300, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        assert "95 % interval" in done.stdout
-        found = json.loads((out / "results.json").read_text())
-        assert (out / found["suites"]["libero_spatial"]["episodes"][0]["video"]).stat().st_size > 1000
-        results.append(found["suites"])
+        words = ["eval", str(checkpoint), "--tasks", "0", "--episodes", "2", "--envs", "2", "--sample", "1.0"]
+        assert main([*words, "--videos", "1", "--out", str(out), "--assets", "primitive"]) == 0
+        assert "95 % interval" in capsys.readouterr().out
+        found = json.loads((out / "results.json").read_text())["suites"]
+        assert (out / found["libero_spatial"]["episodes"][0]["video"]).stat().st_size > 1000
+        results.append(found)
     assert results[0] == results[1]
     assert results[0]["libero_spatial"]["overall"]["episodes"] == 2
 

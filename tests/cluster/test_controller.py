@@ -11,7 +11,7 @@ from cluster.publishing import WeightsError
 from core.metrics import read_lines
 from envs.messages import FailureKind
 from envs.vector import EnvFailed
-from tests.cluster.fakes import FakeLearner, InstantFleet
+from tests.cluster.fakes import FakeLearner, FakeReport, InstantFleet
 from tests.cluster.harness import Harness
 
 
@@ -128,14 +128,13 @@ def test_an_environment_that_never_works_ends_the_run(tmp_path: Path) -> None:
         harness.controller.run()
 
 
-def _broken(env: int):
-
+def _broken(env: int) -> EnvFailed:
     return EnvFailed(env=env, kind=FailureKind.DIED, reason="always")
 
 
 def test_sigterm_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
     class Interrupted(FakeLearner):
-        def finished(self):
+        def finished(self) -> FakeReport | None:
             report = super().finished()
             if report is not None and report.number == 3:
                 os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,75 @@
+"""Show every setting, its default and its meaning; or what a file and words come to.
+
+vlarl config                                              all settings
+vlarl config learner                                      those of one section
+vlarl config experiments/tiny_cpu.yaml learner.lr=1e-5    check them and print the resolved file
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+HELP = "show every setting, its default and its meaning"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="SECTION | FILE.yaml | key=value")
+
+
+def run(args: argparse.Namespace) -> int:
+    from core import settings
+
+    words: list[str] = args.words
+    files = [Path(word) for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]
+    assignments = [word for word in words if "=" in word]
+    if files or assignments:
+        if len(files) > 1:
+            raise ValueError(f"give one settings file, got {', '.join(map(str, files))}")
+        print(settings.to_yaml(settings.load(files[0] if files else None, assignments)), end="")
+        return 0
+    for section in words or _sections():
+        print("\n".join(_describe(section)))
+    return 0
+
+
+def _sections() -> list[str]:
+    import dataclasses
+
+    from core.config import Config
+
+    return [field.name for field in dataclasses.fields(Config)]
+
+
+def _describe(section: str) -> Iterator[str]:
+    """One line a setting: key, default, allowed values, and the comment beside it in the source."""
+    import dataclasses
+
+    from core.config import Config
+
+    if section not in _sections():
+        raise ValueError(f"there is no section {section!r}; there are {', '.join(_sections())}")
+    defaults = getattr(Config(), section)
+    comments = _comments(type(defaults))
+    yield f"\n{section}"
+    for field in dataclasses.fields(defaults):
+        value = _shown(getattr(defaults, field.name))
+        yield f"  {section + '.' + field.name + '=' + value:<44} {comments.get(field.name, '')}".rstrip()
+
+
+def _shown(value: object) -> str:
+    from enum import Enum
+
+    if isinstance(value, Enum):
+        others = [member.value for member in type(value) if member is not value]
+        return f"{value.value} (or {', '.join(others)})"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _comments(section: type) -> dict[str, str]:
+    """Setting to the comment at the end of its line."""
+    import inspect
+    import re
+
+    lines = inspect.getsource(section).splitlines()
+    matches = (re.match(r"\s+(\w+):.*?#\s*(.*)", line) for line in lines)
+    return {match[1]: match[2] for match in matches if match}

@@ -1,0 +1,88 @@
+"""The command line: quick help, clear refusals, what config, submit and doctor say."""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli import doctor, submit
+from cli.main import COMMANDS, main
+
+
+@pytest.mark.parametrize("command", ["config", "doctor", "submit", "train"])
+def test_help_imports_nothing_heavy(command: str) -> None:
+    code = (
+        "import sys\nfrom cli.main import main\n"
+        f"try: main(['{command}', '--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'torch', 'ray', 'vllm', 'numpy', 'omegaconf'} & set(sys.modules)))"
+    )
+    began = time.process_time()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+    assert time.process_time() - began < 1
+
+
+def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    output = capsys.readouterr().out.split()
+    assert set(COMMANDS) <= set(output)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "no command 'trian'"),
+        (["train", "learner.clip_lo=1"], "did you mean learner.clip_low"),
+        (["train", "a.yaml", "b.yaml"], "settings files: got a.yaml, b.yaml; allowed is one"),
+        (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
+        (["train"], "policy.checkpoint is missing"),
+        (["config", "lerner"], "there is no section 'lerner'"),
+    ],
+)
+def test_mistakes_get_one_clear_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_config_shows_defaults_choices_and_comments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "curriculum"]) == 0
+    output = capsys.readouterr().out
+    assert "curriculum.kind=frontier (or paper, uniform)" in output
+    assert "share of episodes drawn uniformly" in output
+
+
+def test_config_prints_the_resolved_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "experiments/debug.yaml", "learner.lr=0.5"]) == 0
+    output = capsys.readouterr().out
+    assert "mode: inline" in output
+    assert "lr: 0.5" in output
+
+
+def test_submit_comes_to_a_ray_job() -> None:
+    args = argparse.Namespace(address="http://head:8265", no_wait=True, settings=["a.yaml", "run.name=x"])
+    words = submit.command(args)
+    assert words[1:] == [
+        *["job", "submit", "--working-dir", ".", "--address", "http://head:8265", "--no-wait", "--"],
+        *["python", "-m", "cli.main", "train", "a.yaml", "run.name=x", "run.mode=cluster"],
+    ]
+
+
+def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "MIN_DISK_GB", 10**6)
+    finding = doctor.check_disk(tmp_path / "not" / "yet" / "there")
+    assert finding.verdict is doctor.Verdict.WARNING
+    assert "run.runs_dir" in finding.mend
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    assert "export RAY_AUTH_MODE=token" in doctor.check_ray_auth().mend
+
+
+def test_doctor_finds_this_installation_in_order() -> None:
+    assert doctor.check_versions().verdict is doctor.Verdict.FINE
+    assert doctor.check_engine().verdict is doctor.Verdict.FINE
