@@ -1,4 +1,4 @@
-"""Two DeepSpeed ranks under ZeRO 1, 2 and 3 against one process of plain PyTorch. All ranks are started once."""
+"""Two DeepSpeed ranks under ZeRO 1, 2 and 3 against one process of plain PyTorch. The ranks start once."""
 
 import json
 import socket
