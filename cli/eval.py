@@ -11,12 +11,12 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.config import RenderMode
 
 if TYPE_CHECKING:
-    from core.types import EpisodeOutcome
+    from core.types import EpisodeOutcome, Start
     from policy.engine import Engine
     from policy.evaluate import EvalReport
 
@@ -54,26 +54,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from core.types import TaskId
-    from envs.suites import suite_tasks, task
+    from envs.assets import resolve_assets
 
     if args.videos and args.out is None:
         raise ValueError("--videos needs --out, the folder to write them to")
-    suites = {
-        name: [task(TaskId(suite=name, index=index)) for index in args.tasks]
-        if args.tasks
-        else suite_tasks(name)
-        for name in args.suite
-    }
-    started = time.monotonic()
+    starts = {suite: _starts(args, suite) for suite in args.suite}
+    assets = resolve_assets(args.assets)
+    began = time.monotonic()
     engine = _start_engine(args)
-    reports = {name: _evaluate(args, engine, name, tasks) for name, tasks in suites.items()}
+    reports = {suite: _evaluate(args, engine, assets, suite, starts[suite]) for suite in args.suite}
     engine.close()
     for report in reports.values():
         print(report.table())
     if args.out is not None:
-        _write(args, reports, time.monotonic() - started)
+        _write(args, reports, time.monotonic() - began)
     return 0
+
+
+def _starts(args: argparse.Namespace, suite: str) -> list["Start"]:
+    from core.types import TaskId
+    from envs.suites import suite_tasks, task
+    from policy.evaluate import published_starts
+
+    chosen = [task(TaskId(suite=suite, index=index)) for index in args.tasks or ()]
+    return published_starts(chosen or suite_tasks(suite), args.episodes)
 
 
 def _start_engine(args: argparse.Namespace) -> "Engine":
@@ -88,18 +92,19 @@ def _start_engine(args: argparse.Namespace) -> "Engine":
     return engine
 
 
-def _evaluate(args: argparse.Namespace, engine: "Engine", suite: str, tasks: list[Any]) -> "EvalReport":
-    from envs.assets import resolve_assets
+def _evaluate(
+    args: argparse.Namespace, engine: "Engine", assets: Path, suite: str, starts: list["Start"]
+) -> "EvalReport":
     from envs.vector import EnvPool
     from policy.checkpoint import load_processor
     from policy.evaluate import evaluate
 
     processor = load_processor(args.checkpoint, suite)
-    num_envs = min(args.envs, len(tasks) * args.episodes)
+    num_envs = min(args.envs, len(starts))
     with EnvPool(
         num_envs,
         num_workers=min(args.workers, num_envs),
-        assets=resolve_assets(args.assets),
+        assets=assets,
         render=RenderMode(args.render),
         size=processor.render_size,
     ) as pool:
@@ -107,8 +112,7 @@ def _evaluate(args: argparse.Namespace, engine: "Engine", suite: str, tasks: lis
             engine,
             processor,
             pool,
-            tasks,
-            episodes=args.episodes,
+            starts,
             greedy=args.sample is None,
             seed=args.seed,
             num_videos=args.videos,

@@ -1,7 +1,7 @@
 """How often a policy succeeds from LIBERO's published initial states.
 
-In: a sampler (the engine, or anything that submits and steps like it), a processor, environments, tasks. Out:
-an `EvalReport`: one outcome per episode, rates with Wilson intervals, a table and JSON. Environments and
+In: a sampler (the engine, or anything that submits and steps like it), a processor, environments, starts.
+Out: an `EvalReport`: one outcome per episode, rates with Wilson intervals, a table and JSON. Environments and
 sampler never wait for each other's slowest: a frame is decided on together with whatever others are there.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from core.intervals import wilson
 from core.types import Decision, EpisodeOutcome, Observation, Start, StateSource, TaskId
-from envs.suites import NUM_PUBLISHED_STATES, Task
+from envs.suites import NUM_PUBLISHED_STATES, Task, task
 from envs.vector import EnvFailed, EnvPool, EnvReady
 from envs.video import write_video
 from policy.processing import Processor
@@ -42,7 +42,7 @@ class EvalReport:
     """What an evaluation found."""
 
     outcomes: list[EpisodeOutcome]
-    """In the order of tasks, then of initial states."""
+    """In the order of the starts."""
 
     def by_task(self) -> dict[TaskId, list[EpisodeOutcome]]:
         groups: dict[TaskId, list[EpisodeOutcome]] = {}
@@ -53,13 +53,13 @@ class EvalReport:
     def table(self) -> str:
         """One line per task, then all of them."""
         lines = [f"{'task':<20} {'success':>9} {'rate':>6}  95 % interval"]
-        lines += [_line(str(task), outcomes) for task, outcomes in self.by_task().items()]
+        lines += [_line(str(task_id), outcomes) for task_id, outcomes in self.by_task().items()]
         return "\n".join([*lines, _line("all", self.outcomes)])
 
     def to_json(self) -> dict[str, Any]:
         return {
             "overall": _rate(self.outcomes),
-            "tasks": {str(task): _rate(outcomes) for task, outcomes in self.by_task().items()},
+            "tasks": {str(task_id): _rate(outcomes) for task_id, outcomes in self.by_task().items()},
             "episodes": [
                 {
                     "start": str(outcome.start),
@@ -90,8 +90,8 @@ def _line(name: str, outcomes: Sequence[EpisodeOutcome]) -> str:
 class _Episode:
     """One initial state and what has been played of it."""
 
-    task: Task
     start: Start
+    instruction: str
     record: bool
     attempt: int = 1
     versions: list[int] = field(default_factory=list)
@@ -101,53 +101,50 @@ class _Episode:
     captions: list[str] = field(default_factory=list)
 
     def video_name(self, success: bool) -> str:
-        task, number = self.start.task, self.start.number
-        return f"{task.suite}-{task.index}-{number:02d}-{'success' if success else 'failure'}.mp4"
+        of, number = self.start.task, self.start.number
+        return f"{of.suite}-{of.index}-{number:02d}-{'success' if success else 'failure'}.mp4"
+
+
+def published_starts(tasks: Sequence[Task], episodes: int) -> list[Start]:
+    """The first `episodes` published states of every task."""
+    if not 1 <= episodes <= NUM_PUBLISHED_STATES:
+        raise ValueError(f"episodes per task is 1 to {NUM_PUBLISHED_STATES} published states, got {episodes}")
+    return [
+        Start(task=task.id, source=StateSource.PUBLISHED, number=number)
+        for task in tasks
+        for number in range(episodes)
+    ]
 
 
 def evaluate(
     sampler: Sampler,
     processor: Processor,
     pool: EnvPool,
-    tasks: Sequence[Task],
+    starts: Sequence[Start],
     *,
-    episodes: int,
     greedy: bool = True,
     seed: int = 0,
     num_videos: int = 0,
     video_folder: Path | None = None,
     on_outcome: Callable[[EpisodeOutcome, int], None] | None = None,
 ) -> EvalReport:
-    """Play the first `episodes` published states of every task.
+    """Play every start once.
 
     `num_videos` episodes, spread over all, are written to `video_folder`. `on_outcome` hears of every episode
     that ends, and how many are left.
     """
-    if not 1 <= episodes <= NUM_PUBLISHED_STATES:
-        raise ValueError(f"episodes per task is 1 to {NUM_PUBLISHED_STATES} published states, got {episodes}")
-    if not tasks:
-        raise ValueError("no task to evaluate; name at least one")
-    plan = _plan(tasks, episodes, num_videos if video_folder else 0)
+    filmed = {index * len(starts) // num_videos for index in range(num_videos)}
+    plan = [
+        _Episode(start=start, instruction=task(start.task).instruction, record=index in filmed)
+        for index, start in enumerate(starts)
+    ]
     loop = _Loop(sampler, processor, pool, plan, greedy=greedy, seed=seed, video_folder=video_folder)
     outcomes: dict[Start, EpisodeOutcome] = {}
     for outcome in loop.play():
         outcomes[outcome.start] = outcome
         if on_outcome is not None:
-            on_outcome(outcome, len(plan) - len(outcomes))
-    return EvalReport(outcomes=[outcomes[episode.start] for episode in plan])
-
-
-def _plan(tasks: Sequence[Task], episodes: int, num_videos: int) -> list[_Episode]:
-    """Every start once; the filmed ones are spread evenly over them."""
-    starts = [
-        (task, Start(task=task.id, source=StateSource.PUBLISHED, number=number))
-        for task in tasks
-        for number in range(episodes)
-    ]
-    filmed = {index * len(starts) // num_videos for index in range(num_videos)}
-    return [
-        _Episode(task=task, start=start, record=index in filmed) for index, (task, start) in enumerate(starts)
-    ]
+            on_outcome(outcome, len(starts) - len(outcomes))
+    return EvalReport(outcomes=[outcomes[start] for start in starts])
 
 
 class _Loop:
@@ -198,14 +195,14 @@ class _Loop:
         episode = self._open[event.env]
         if episode.record:
             episode.frames.append(event.frame)
-            episode.captions.append(f"{episode.task.instruction}\nstep {event.info['num_steps']}")
+            episode.captions.append(f"{episode.instruction}\nstep {event.info['num_steps']}")
         episode.total += event.reward
         if event.terminated or event.truncated:
             return self._finish(episode, event)
         question = next(self._questions)
         self._asked[question] = event.env
         frame = self._processor.view(event.frame)
-        observation = Observation(frame=frame, instruction=episode.task.instruction)
+        observation = Observation(frame=frame, instruction=episode.instruction)
         self._sampler.submit(question, observation, self._greedy, self._decision_seed(episode))
         return None
 
@@ -243,7 +240,10 @@ class _Loop:
         if episode.attempt == MAX_ATTEMPTS:
             raise RuntimeError(f"{episode.start} failed {MAX_ATTEMPTS} times; the last time: {event.reason}")
         again = _Episode(
-            task=episode.task, start=episode.start, record=episode.record, attempt=episode.attempt + 1
+            start=episode.start,
+            instruction=episode.instruction,
+            record=episode.record,
+            attempt=episode.attempt + 1,
         )
         self._todo.appendleft(again)
         self._begin(event.env)

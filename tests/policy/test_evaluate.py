@@ -11,9 +11,9 @@ import pytest
 from core.config import RenderMode
 from core.intervals import wilson
 from core.types import Decision, EpisodeOutcome, Observation, Start, StateSource, TaskId
-from envs.suites import Task, task
+from envs.suites import task
 from envs.vector import EnvPool
-from policy.evaluate import MAX_ATTEMPTS, EvalReport, evaluate
+from policy.evaluate import MAX_ATTEMPTS, EvalReport, evaluate, published_starts
 from tests.envs.fakes import DIE, MAX_STEPS, SUCCEED, FakeSimulator, command
 
 Rule = Callable[[Observation, int], float]
@@ -61,7 +61,7 @@ TASKS = [task(TaskId(suite="libero_spatial", index=index)) for index in (0, 1)]
 
 
 def run(
-    rule: Rule, *, num_envs: int = 3, tasks: list[Task] = TASKS, **options: Any
+    rule: Rule, *, num_envs: int = 3, episodes: int = 4, **options: Any
 ) -> tuple[EvalReport, FakeSampler]:
     sampler = FakeSampler(rule)
     with EnvPool(
@@ -72,7 +72,8 @@ def run(
         size=32,
         simulator=FakeSimulator,
     ) as pool:
-        report = evaluate(sampler, FakeProcessor(), pool, tasks, **({"episodes": 4} | options))  # type: ignore[arg-type]
+        starts = published_starts(TASKS, episodes)
+        report = evaluate(sampler, FakeProcessor(), pool, starts, **options)  # type: ignore[arg-type]
     return report, sampler
 
 
@@ -163,4 +164,4 @@ def test_videos_are_spread_over_the_episodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("episodes", [0, 51])
 def test_only_published_states_are_played(episodes: int) -> None:
     with pytest.raises(ValueError, match="50 published"):
-        run(first_task_in_three_steps, episodes=episodes)
+        published_starts(TASKS, episodes)
