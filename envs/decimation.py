@@ -40,7 +40,7 @@ def _decimate_mesh(model: mujoco.MjModel, mesh: int, cell: float) -> None:
 
 
 def merge_vertices(vertices: np.ndarray, cell: float) -> np.ndarray:
-    """(V,) for each vertex the one that stands for its cell: the nearest to the mean of the cell's vertices."""
+    """(V,) for each vertex the one that stands for its cell: the nearest to the mean of the cell."""
     keys = np.floor(vertices / cell).astype(np.int64)
     keys -= keys.min(axis=0)
     _, groups = np.unique(np.ravel_multi_index(tuple(keys.T), keys.max(axis=0) + 1), return_inverse=True)

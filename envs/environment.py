@@ -45,6 +45,8 @@ class LiberoEnv:
         cameras: tuple[str, ...] = ("agentview",),
         seed: int = 0,
     ) -> None:
+        if size < 1:
+            raise ValueError(f"The size of a picture is at least 1 pixel, got {size}.")
         if render is not None and not renderer.is_active():
             renderer.activate(renderer.probe())
         self._assets, self._render, self._size, self._cameras, self._seed = (
@@ -61,10 +63,16 @@ class LiberoEnv:
         self.task = task
         self._simulation = simulation(task, self._assets, self._seed)
         self.model = self._simulation.model
+        self._check_cameras()
         self.data = mujoco.MjData(self.model)
         self._shown = mujoco.MjData(self.model)
         self._control = ArmControl(self.model, self.data, self._simulation.arm)
         self._num_steps = 0
+
+    def _check_cameras(self) -> None:
+        known = [self.model.camera(index).name for index in range(self.model.ncam)]
+        if unknown := set(self._cameras) - set(known):
+            raise ValueError(f"Unknown cameras {sorted(unknown)}; known are {known}.")
 
     @property
     def problem(self) -> Any:

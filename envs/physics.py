@@ -154,9 +154,9 @@ class ArmControl:
     def _forward(self) -> None:
         """The dynamics up to where controls matter.
 
-        robosuite calls `mj_forward` twice before every `mj_step`. Positions and velocities are the same each time,
-        but the contact solver starts from its last solution, so its two extra solves are kept: without them, states
-        in contact differ by 1e-5 after ten steps.
+        robosuite calls `mj_forward` twice before every `mj_step`. Positions and velocities come out the same,
+        but the contact solver starts from its last solution, so its two extra solves are kept: without them,
+        states in contact differ by 1e-5 after ten steps.
         """
         mujoco.mj_step1(self._model, self._data)
         for _ in range(2):

@@ -30,7 +30,10 @@ _COLLISION_GROUP = 0
 
 
 class Renderer:
-    """Pictures of one model at one size."""
+    """Pictures of one model at one size.
+
+    Making one takes no OpenGL, so that a background thread may; all pictures are taken by one thread.
+    """
 
     def __init__(self, model: mujoco.MjModel, mode: RenderMode, size: int) -> None:
         self._model = model
@@ -44,11 +47,16 @@ class Renderer:
             self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
             self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
             model = _simplified(model, size)
-        _make_current()
-        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_100)
+        buffer = model.vis.global_
+        buffer.offwidth, buffer.offheight = max(size, buffer.offwidth), max(size, buffer.offheight)
+        self._to_upload: mujoco.MjModel | None = model
+        self._context: mujoco.MjrContext | None = None
 
     def picture(self, data: mujoco.MjData, camera: str) -> np.ndarray:
         _make_current()
+        if self._context is None:
+            self._context = mujoco.MjrContext(self._to_upload, mujoco.mjtFontScale.mjFONTSCALE_100)
+            self._to_upload = None
         self._camera.fixedcamid = self._model.camera(camera).id
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         mujoco.mjv_updateScene(
@@ -60,16 +68,20 @@ class Renderer:
         # OpenGL's rows go up, LIBERO keeps them so, and its protocol turns the picture by 180 degrees.
         return np.ascontiguousarray(pixels[::-1, ::-1])
 
-    def close(self) -> None:
-        _make_current()
-        self._context.free()
+    def __del__(self) -> None:
+        if self._context is not None:
+            _retired.append(self._context)
+
+
+_retired: list[mujoco.MjrContext] = []
+"""Of renderers that are gone, perhaps in a thread without OpenGL: freed where the next picture is taken."""
 
 
 def _simplified(model: mujoco.MjModel, size: int) -> mujoco.MjModel:
     """A copy to upload for drawing; the model that is simulated stays as it is."""
     model = copy.copy(model)
     model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
-    model.vis.global_.offwidth = model.vis.global_.offheight = size
+    model.vis.global_.offwidth = model.vis.global_.offheight = 1  # at least; the size of the picture decides
     decimate(model, pixel_m=VIEW_WIDTH_M / size)
     shrink_textures(model, max_width=2 * size)
     return model
@@ -85,3 +97,5 @@ def _gl_context() -> Any:
 
 def _make_current() -> None:
     _gl_context().make_current()
+    while _retired:
+        _retired.pop().free()

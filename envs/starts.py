@@ -87,7 +87,7 @@ def _place_objects(simulation: Simulation, problem: Any) -> Placements:
 
 @contextmanager
 def _fixtures_at_origin(model: mujoco.MjModel, problem: Any) -> Iterator[None]:
-    """LIBERO places objects on fixtures by adding the fixture's place to a site's before the fixture has one."""
+    """LIBERO places objects on a fixture by adding its place to a site's, taken before it has a place."""
     bodies = [problem.obj_body_id[name] for name in problem.fixtures_dict]
     positions, quaternions = model.body_pos[bodies], model.body_quat[bodies]
     placed = [

@@ -143,7 +143,7 @@ def _package_files() -> dict[str, tuple[Path, str]]:
     lines = "".join(f"{path} {expected}\n" for path, (_, expected) in sorted(files.items()))
     if hashlib.sha256(lines.encode()).hexdigest() != _CONTENTS_SHA256:
         raise ValueError(
-            f"The task files of {_DISTRIBUTION} {distribution.version} are not those this project has checked; "
+            f"{_DISTRIBUTION} {distribution.version} does not hold the task files this project has checked; "
             "install the pinned release (`make setup`)."
         )
     return files
