@@ -29,6 +29,10 @@ class Ranks:
         mine = np.arange(self.rank, per_rank * self.size, self.size)
         return rows[np.minimum(mine, len(rows) - 1)], (mine < len(rows)).astype(np.float32)
 
+    def wait_for_all(self) -> None:
+        """Return once every rank has come here."""
+        self.sum(np.zeros(1))
+
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Elementwise sum over all ranks, on every rank, bitwise the same."""
         if self.size == 1:

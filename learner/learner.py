@@ -135,10 +135,12 @@ class Learner:
         )
         if self.ranks.rank == 0:
             write_checkpoint(root, self.number, contents.write, keep=keep)
+        self.ranks.wait_for_all()
 
     def load(self, root: Path) -> LoadReport:
         """Continue from the newest checkpoint that is whole; a collective."""
         found = find_checkpoint(root)
+        self._check_all_found(found.folder)
         if found.folder is None:
             return LoadReport(folder=None, damaged=found.damaged, extra={})
         contents = _Contents.read(found.folder)
@@ -146,6 +148,15 @@ class Learner:
         self.engine.load_optimizer_state(contents.optimizer)
         self.number, self.version = contents.state["number"], contents.state["version"]
         return LoadReport(folder=found.folder, damaged=found.damaged, extra=contents.state["extra"])
+
+    def _check_all_found(self, folder: Path | None) -> None:
+        number = -1 if folder is None else int(folder.name)
+        mean = self.ranks.sum(np.array([float(number)]))[0] / self.ranks.size
+        if mean != number:
+            raise ValueError(
+                f"learner rank {self.ranks.rank} found checkpoint {folder}, others found another; "
+                "run.runs_dir must be on a file system that all learner nodes share"
+            )
 
     def _critic_tensors(self) -> dict[str, torch.Tensor]:
         with self.engine.whole_parameters():

@@ -1,7 +1,7 @@
 """One test for each known mistake of the paper's public code and of its peers that a learner can make.
 
-Each names the mistake, and fails on code that makes it. That advantages are normalised over all ranks together,
-and not per rank, is in test_ranks: two ranks could not make the gradient of one otherwise.
+Each names the mistake, and fails on code that makes it. That advantages are normalised over all ranks and not
+per rank is shown in test_ranks: two ranks could not make the gradient of one otherwise.
 """
 
 from dataclasses import replace

@@ -57,6 +57,7 @@ def _config(micro_policy: Path) -> Config:
     config = Config()
     config.policy.checkpoint, config.policy.lora_rank = str(micro_policy), 4
     config.critic.warmup_updates = 0
+    config.learner.epochs = 1
     config.learner.minibatch_size, config.learner.microbatch_size, config.learner.lr = 11, 4, 1e-3
     config.learner.adam_eps = 1e-3  # so that Adam's division does not blow rounding up
     return config
@@ -64,7 +65,7 @@ def _config(micro_policy: Path) -> Config:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_two_ranks_make_the_gradient_of_one(outcome: Outcome, stage: int) -> None:
-    """With advantages normalised over both ranks together, and micro-batches of 4 against one of all."""
+    """Also after a skipped step, with advantages normalised over both ranks, and in micro-batches of 4."""
     assert largest_difference(outcome.arrays("gradient", stage), outcome.gradient) < 1e-5
 
 
@@ -80,9 +81,9 @@ def test_two_ranks_go_on_where_one_stopped(outcome: Outcome, stage: int) -> None
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_steps_that_are_not_finite_are_skipped_by_all(outcome: Outcome, stage: int) -> None:
-    assert outcome.notes(stage)["skipped"] == {"steps": 4, "moved": 0, "steps_after": 0, "good_after": 1}
+    assert outcome.notes(stage)["skipped"] == {"steps": 1, "moved": 0}
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_row_counts_once(outcome: Outcome, stage: int) -> None:
-    assert outcome.notes(stage)["sums_to_parts"]
+    assert outcome.notes(stage)["shares"] == [1] * 5

@@ -11,6 +11,7 @@ import numpy as np
 
 from core.config import Config
 from core.types import TrajectoryChunk
+from learner.batch import environment_rewards
 from learner.build import build_learner
 from learner.deepspeed_engine import join_ranks
 from learner.distributed import Ranks
@@ -26,70 +27,53 @@ def run_rank(
     ranks = join_ranks(rank, 2, "127.0.0.1", port, "cpu")
     for stage in STAGES:
         config.learner.zero_stage = stage
-        notes = {
-            "sums_to_parts": _shares_make_the_whole(ranks),
-            "resume_difference": _resume_difference(config, ranks, chunks, folder / f"resume-{stage}"),
-            "skipped": _skips(config, ranks, chunks),
-        }
-        gradient = _gradient(config, ranks, chunks)
-        continued = _continued(config, ranks, chunks, saved)
+        skipped, gradient = _skip_then_gradient(config, ranks, chunks)
+        continued, difference = _continue_and_resume(config, ranks, chunks, saved, folder / f"resume-{stage}")
+        notes = {"shares": _shares(ranks), "skipped": skipped, "resume_difference": difference}
         if rank == 0:
             (folder / f"notes-{stage}.json").write_text(json.dumps(notes))
             np.savez(folder / f"gradient-{stage}.npz", **gradient)
             np.savez(folder / f"continued-{stage}.npz", **continued)
 
 
-def _shares_make_the_whole(ranks: Ranks) -> bool:
-    """Five rows over two ranks: each counted once."""
+def _shares(ranks: Ranks) -> list[float]:
+    """How often each of five rows counts, over both ranks."""
     rows, weights = ranks.share(np.arange(5))
     counts = np.zeros(5)
     np.add.at(counts, rows, weights)
-    return len(rows) == 3 and bool((ranks.sum(counts) == 1).all())
+    return ranks.sum(counts).tolist()
 
 
-def _gradient(config: Config, ranks: Ranks, chunks: list[TrajectoryChunk]) -> dict[str, np.ndarray]:
+def _skip_then_gradient(
+    config: Config, ranks: Ranks, chunks: list[TrajectoryChunk]
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """An update whose losses overflow float32, then a good one, whose gradient must not know of the first."""
     config = deepcopy(config)
     make_single_step(config)
     learner = build_learner(config, ranks=ranks)
+    learner.reward_function = lambda chunk, _: np.full(chunk.num_decisions, 1e200)
+    metrics = learner.update(chunks, {}).metrics
+    factors = [array for name, array in learner.adapter().tensors.items() if "lora_B" in name]
+    skipped = {
+        "steps": metrics["learner/steps_skipped"],
+        "moved": float(sum(np.abs(f).sum() for f in factors)),
+    }
+    learner.reward_function = environment_rewards
     learner.update(chunks, {})
-    return gradient_of_only_step(learner)
+    return skipped, gradient_of_only_step(learner)
 
 
-def _resume_difference(config: Config, ranks: Ranks, chunks: list[TrajectoryChunk], root: Path) -> float:
-    """Between a learner's next update and that of one made from its checkpoint."""
-    learner, resumed = build_learner(config, ranks=ranks), build_learner(config, ranks=ranks)
-    learner.update(chunks, {})
-    learner.save(root, {}, keep=1)
-    resumed.load(root)
-    for each in (learner, resumed):
-        each.update(chunks, {})
-    return largest_difference(learner.adapter().tensors, resumed.adapter().tensors)
-
-
-def _continued(
-    config: Config, ranks: Ranks, chunks: list[TrajectoryChunk], saved: Path
-) -> dict[str, np.ndarray]:
-    """The adapter one update after another number of ranks had saved its checkpoint."""
+def _continue_and_resume(
+    config: Config, ranks: Ranks, chunks: list[TrajectoryChunk], saved: Path, root: Path
+) -> tuple[dict[str, np.ndarray], float]:
+    """The adapter one update after a single process's checkpoint; and how far a resume is from going on."""
     learner = build_learner(config, ranks=ranks)
     learner.load(saved)
     learner.update(chunks, {})
-    return learner.adapter().tensors
-
-
-def _skips(config: Config, ranks: Ranks, chunks: list[TrajectoryChunk]) -> dict[str, float]:
-    """An update whose losses overflow, then a good one."""
-    config = deepcopy(config)
-    config.advantage.normalize = False
-    overflowing = build_learner(
-        config, ranks=ranks, reward_function=lambda chunk, _: np.full(chunk.num_decisions, 1e200)
-    )
-    bad = overflowing.update(chunks, {})
-    moved = sum(float(np.abs(t).sum()) for n, t in overflowing.adapter().tensors.items() if "lora_B" in n)
-    overflowing.reward_function = lambda chunk, _: chunk.rewards
-    good = overflowing.update(chunks, {})
-    return {
-        "steps": bad.metrics["learner/steps_skipped"],
-        "moved": moved,
-        "steps_after": good.metrics["learner/steps_skipped"],
-        "good_after": float(good.policy_changed),
-    }
+    continued = learner.adapter().tensors
+    learner.save(root, {}, keep=1)
+    resumed = build_learner(config, ranks=ranks)
+    resumed.load(root)
+    for each in (learner, resumed):
+        each.update(chunks, {})
+    return continued, largest_difference(learner.adapter().tensors, resumed.adapter().tensors)
