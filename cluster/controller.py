@@ -109,6 +109,7 @@ class Controller:
         self._buffer.release(batch)
         self._batch = None
         self._num_updates = report.number
+        self._writer.event("trained", update=report.number, slots=batch.slots)
         self._supervisor.update_done()
         if _due(report.number, self._config.run.checkpoint_every):
             self._checkpoint()
