@@ -15,7 +15,7 @@ import numpy as np
 
 from envs.demos import Demo, DemoFile
 from policy.processing import Processor
-from policy.tokens import ActionStatistics, compute_statistics
+from policy.tokens import compute_statistics
 
 IDLE_MOTION = np.zeros(6)
 
@@ -102,8 +102,6 @@ class ImitationData:
     """Examples of all episodes, tokenised once; frames stay where the episodes have them."""
 
     def __init__(self, episodes: list[Episode], processor: Processor) -> None:
-        if not episodes:
-            raise ValueError("there is no successful demonstration in these files")
         self.episodes, self.processor = episodes, processor
         self._prompts = {e.instruction: processor.prompt_ids(e.instruction) for e in episodes}
         steps = [np.arange(e.num_examples) * e.stride for e in episodes]
@@ -133,10 +131,6 @@ class ImitationData:
         rest = np.append(IDLE_MOTION, episode.actions[-1, 6])
         padded = np.concatenate([episode.actions, np.tile(rest, (num_steps, 1))])
         return np.stack([self.processor.encode(padded[t : t + num_steps]) for t in steps]).astype(np.int64)
-
-
-def statistics_of(norm_stats: dict[str, Any], name: str) -> ActionStatistics:
-    return ActionStatistics.from_json(norm_stats[name]["action"])
 
 
 def _standardised(parts: list[np.ndarray]) -> np.ndarray:

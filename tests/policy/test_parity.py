@@ -1,4 +1,4 @@
-"""Our classes against the outputs of the original OpenVLA code, on a small checkpoint in the published layout."""
+"""Our classes against the original OpenVLA code's outputs, on a small checkpoint in the published layout."""
 
 import json
 from pathlib import Path
