@@ -1,0 +1,180 @@
+"""Recording and replaying the expert's episodes. In: a `Recording` (tasks, how many, how noisy). Out: files, or a verdict.
+
+Episodes are simulated in worker processes and written by the caller, one file per task, in the order of their start
+numbers: the same recording gives the same file whatever the number of processes.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.config import RenderMode
+from core.types import Start, StateSource, TaskId
+from envs.demos import Demo, DemoFile, DemoWriter, demo_path
+from envs.environment import LiberoEnv
+from envs.expert import Expert
+from envs.suites import Task, task
+
+STEPS_AFTER_SUCCESS = 15
+"""Success fires while an object is still held: letting go is part of the lesson."""
+STEPS_AFTER_GIVING_UP = 15
+ATTEMPTS_PER_EPISODE = 5
+REPLAY_TOLERANCE = 1e-6
+"""A replay repeats the same floating-point operations; anything more is another simulator or other assets."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """How the episodes of one task are made; two equal ones give equal files."""
+
+    suite: str
+    task: int
+    assets: str
+    """The asset folder."""
+    episodes: int
+    noise: float
+    size: int
+    """Pixels of the square picture."""
+    source: str
+    first: int
+    """Number of the first start."""
+    keep_failures: bool
+
+    def start(self, offset: int) -> Start:
+        task_id = TaskId(suite=self.suite, index=self.task)
+        return Start(task=task_id, source=StateSource(self.source), number=self.first + offset)
+
+
+def record(
+    recording: Recording, out: Path, pool: ProcessPoolExecutor, report: Callable[[Demo], None]
+) -> tuple[Path, bool]:
+    """The task's file, and whether it had to be made: one that is there already, made the same way, is kept."""
+    recorded = task(TaskId(suite=recording.suite, index=recording.task))
+    path = demo_path(out, recorded)
+    if path.exists():
+        _check_same(path, recording)
+        return path, False
+    with DemoWriter(path, recorded, asdict(recording)) as writer:
+        for demo in _wanted(recording, pool):
+            writer.add(demo)
+            report(demo)
+    return path, True
+
+
+def worker_pool(num_processes: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("spawn"))
+
+
+def record_episode(recording: Recording, start: Start) -> Demo:
+    """One episode of the expert, from reset to some steps after its success or surrender."""
+    env = _environment(recording)
+    observation, info = env.reset(start)
+    expert = Expert(env, noise=recording.noise, seed=start.number)
+    log: list[dict[str, Any]] = []
+    num_steps, steps_left = 0, env.task.max_steps
+    while steps_left > 0:
+        steps_left -= 1
+        action = expert.act()
+        log.append(_sample(env, observation, action.clean, action.executed, action.phase))
+        observation, _, success, _, info = env.step(action.executed)
+        if success and num_steps == 0:
+            num_steps, steps_left = info["num_steps"], STEPS_AFTER_SUCCESS
+        elif expert.done and num_steps == 0:
+            steps_left = min(steps_left, STEPS_AFTER_GIVING_UP)
+    return _demo(log, start, num_steps)
+
+
+def replay(demo: Demo, assets: Path) -> tuple[bool, float]:
+    """Executes the actions again from the stored start: (success, largest difference of the states on the way)."""
+    if demo.start is None:
+        raise ValueError(
+            "This file does not say how its episodes began (places of fixtures, state of the controller), "
+            "so it cannot be replayed; files made by `vlarl demos record` can."
+        )
+    env = LiberoEnv(task(demo.start.task), assets=assets, render=None)
+    env.reset(demo.start)
+    success, difference = False, 0.0
+    for state, action in zip(demo.states, demo.actions, strict=True):
+        difference = max(difference, float(np.abs(env.state() - state).max()))
+        success |= env.step(action)[2]
+    return success, difference
+
+
+def _wanted(recording: Recording, pool: ProcessPoolExecutor) -> Iterator[Demo]:
+    """As many demonstrations as asked for, in the order of their starts; failures only if they are wanted."""
+    found = 0
+    for attempt, demo in enumerate(_in_order(recording, pool), start=1):
+        if demo.success or recording.keep_failures:
+            yield demo
+            found += 1
+        if found == recording.episodes:
+            return
+        if attempt == ATTEMPTS_PER_EPISODE * recording.episodes:
+            raise ValueError(
+                f"The expert solved {recording.suite} task {recording.task} in {found} of {attempt} episodes with "
+                f"noise {recording.noise}; use less noise, or keep the failures."
+            )
+
+
+def _in_order(recording: Recording, pool: ProcessPoolExecutor) -> Iterator[Demo]:
+    """Endless episodes; a few are simulated ahead so that no process waits for the writing of another's."""
+    pending: deque[Future[Demo]] = deque()
+    try:
+        for offset in count():
+            pending.append(pool.submit(record_episode, recording, recording.start(offset)))
+            if len(pending) > 2 * pool._max_workers:
+                yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+@cache
+def _environment(recording: Recording) -> LiberoEnv:
+    """One per process and task."""
+    recorded: Task = task(TaskId(suite=recording.suite, index=recording.task))
+    return LiberoEnv(recorded, assets=Path(recording.assets), render=RenderMode.FAST, size=recording.size)
+
+
+def _sample(
+    env: LiberoEnv, observation: dict[str, np.ndarray], clean: np.ndarray, executed: np.ndarray, phase: str
+) -> dict[str, Any]:
+    proprio = observation["proprio"]
+    return {
+        "frames": observation["frame"],
+        "actions": executed,
+        "clean_actions": clean,
+        "phases": phase,
+        "states": env.state(),
+        "end_effector": proprio[:6],
+        "gripper": proprio[6:],
+        "joints": env.data.qpos[env.problem.robots[0]._ref_joint_pos_indexes].copy(),
+    }
+
+
+def _demo(log: list[dict[str, Any]], start: Start, num_steps: int) -> Demo:
+    columns: dict[str, Any] = {name: [row[name] for row in log] for name in log[0]}
+    phases = tuple(columns.pop("phases"))
+    return Demo(
+        **{name: np.stack(values) for name, values in columns.items()},
+        phases=phases,
+        success=num_steps > 0,
+        num_steps=num_steps or len(log),
+        start=start,
+    )
+
+
+def _check_same(path: Path, recording: Recording) -> None:
+    with DemoFile(path) as demos:
+        if demos.settings != asdict(recording):
+            raise ValueError(
+                f"{path} was recorded otherwise ({demos.settings}); delete it, or record into another folder."
+            )
