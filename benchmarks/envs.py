@@ -13,7 +13,7 @@ from benchmarks.envs_expert import expert_success
 from benchmarks.envs_parity import state_differences
 from benchmarks.envs_resources import memory_per_env, rate_during_restart, reset_cost
 from benchmarks.envs_throughput import against_libero, primitive_against_original
-from benchmarks.report import Row, print_report
+from benchmarks.report import Row, print_report, print_rows
 
 
 def main() -> None:
@@ -36,9 +36,11 @@ def main() -> None:
     rows: list[Row] = []
     for name, measure in sections.items():
         began_s = time.perf_counter()
-        print(f"{name} ...", end=" ", flush=True)
-        rows += measure()
-        print(f"{time.perf_counter() - began_s:.0f} s", flush=True)
+        print(f"{name} ...", flush=True)
+        measured = measure()
+        print(f"{name}: {time.perf_counter() - began_s:.0f} s", flush=True)
+        print_rows(measured)
+        rows += measured
     print_report("envs", rows)
 
 

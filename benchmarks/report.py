@@ -4,8 +4,11 @@ In: rows of one run, each a figure with its target. Out: text on stdout.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+NAME_WIDTH = 56
+MARKS = {True: "ok  ", False: "MISS", None: "-   "}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +34,14 @@ def not_measured(name: str, why: str) -> Row:
     return Row(name=name, value=None, target="", ok=None, note=f"not measured: {why}")
 
 
-def print_report(benchmark: str, rows: Iterable[Row]) -> None:
-    rows = list(rows)
-    width = max(len(row.name) for row in rows)
-    print()
+def print_rows(rows: Iterable[Row]) -> None:
     for row in rows:
-        print(f"{_mark(row)} {row.name:<{width}} {_figure(row.value):>10} {row.target:<10} {row.note}")
+        figure = "" if row.value is None else f"{row.value:.4g}"
+        print(f"{MARKS[row.ok]} {row.name:<{NAME_WIDTH}} {figure:>10} {row.target:<8} {row.note}", flush=True)
+
+
+def print_report(benchmark: str, rows: Sequence[Row]) -> None:
+    print()
+    print_rows(rows)
     figures = [{"name": row.name, "value": row.value, "target": row.target, "ok": row.ok} for row in rows]
     print(json.dumps({"benchmark": benchmark, "rows": figures}), flush=True)
-
-
-def _mark(row: Row) -> str:
-    return {True: "ok  ", False: "MISS", None: "-   "}[row.ok]
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
