@@ -12,6 +12,8 @@ import json
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +161,8 @@ def controller_ms_per_chunk(num_envs: int, num_updates: int = 20, decisions: int
         ]
         harness = Harness(Path(folder), words, fleet=InstantFleet(num_envs, decisions))
         began = time.process_time()
-        harness.controller.run()
+        with redirect_stdout(StringIO()):
+            harness.controller.run()
         return (time.process_time() - began) / (num_envs * num_updates) * 1e3
 
 

@@ -23,26 +23,33 @@ class WeightsError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Opinion:
-    """What the learner once said of some tokens."""
+class Probes:
+    """What both sides are asked about; any frames and tokens show whether they hold the same weights."""
 
+    observations: list[Observation]
     tokens: np.ndarray
-    """(B, A) int32."""
-    logprobs: np.ndarray
-    """(B, A) float32."""
+    """(B, A) int32: fixed action tokens, so that the learner's opinion can be compared over time."""
+
+    @classmethod
+    def make(cls, image_size: int, instruction: str, action_ids: range, num_action_tokens: int) -> "Probes":
+        """Fixed noise."""
+        rng = np.random.default_rng(0)
+        frames = rng.integers(0, 256, (NUM_PROBES, image_size, image_size, 3), dtype=np.uint8)
+        return cls(
+            observations=[Observation(frame=frame, instruction=instruction) for frame in frames],
+            tokens=rng.integers(action_ids.start, action_ids.stop, (NUM_PROBES, num_action_tokens), np.int32),
+        )
 
 
 class Publisher:
     """Publishes adapters and checks each on a probe."""
 
-    def __init__(
-        self, learner: LearnerPart, replicas: ReplicasPart, probes: list[Observation], *, dtype: str
-    ) -> None:
+    def __init__(self, learner: LearnerPart, replicas: ReplicasPart, probes: Probes, *, dtype: str) -> None:
         self._learner = learner
         self._replicas = replicas
         self._probes = probes
         self._tolerance = TOLERANCE[dtype]
-        self._before: _Opinion | None = None
+        self._before_BA: np.ndarray | None = None
 
     def publish(self) -> dict[str, float]:
         """Push, then compare. A replica that disagrees is pushed to once more before the run is stopped."""
@@ -68,28 +75,17 @@ class Publisher:
 
     def _error(self) -> float:
         """Largest difference between what replicas and learner say of the replicas' own tokens."""
-        answers = self._replicas.probe(self._probes)
+        answers = self._replicas.probe(self._probes.observations)
         return max(self._error_of(decisions) for decisions in answers)
 
     def _error_of(self, decisions: list[Decision]) -> float:
         tokens_BA = np.stack([decision.tokens for decision in decisions])
         served_BA = np.stack([decision.logprobs for decision in decisions])
-        return float(np.abs(self._learner.probe(self._probes, tokens_BA) - served_BA).max())
+        return float(np.abs(self._learner.probe(self._probes.observations, tokens_BA) - served_BA).max())
 
     def _change(self) -> float:
-        """How much the learner's opinion of the same tokens has moved since the last time; zero at first."""
-        if self._before is None:
-            tokens_BA = np.stack([decision.tokens for decision in self._replicas.probe(self._probes)[0]])
-            before_BA = self._learner.probe(self._probes, tokens_BA)
-        else:
-            tokens_BA, before_BA = self._before.tokens, self._before.logprobs
-        now_BA = self._learner.probe(self._probes, tokens_BA)
-        self._before = _Opinion(tokens=tokens_BA, logprobs=now_BA)
+        """How much the learner's opinion of the fixed tokens has moved since the last time; zero at first."""
+        now_BA = self._learner.probe(self._probes.observations, self._probes.tokens)
+        before_BA = now_BA if self._before_BA is None else self._before_BA
+        self._before_BA = now_BA
         return float(np.abs(now_BA - before_BA).max())
-
-
-def probe_observations(image_size: int, instruction: str) -> list[Observation]:
-    """Fixed noise: any frame shows whether two sides hold the same weights."""
-    rng = np.random.default_rng(0)
-    frames = rng.integers(0, 256, (NUM_PROBES, image_size, image_size, 3), dtype=np.uint8)
-    return [Observation(frame=frame, instruction=instruction) for frame in frames]

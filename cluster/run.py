@@ -10,7 +10,7 @@ from cluster.controller import Controller
 from cluster.curriculum import Curriculum
 from cluster.parts import Loaded, Parts
 from cluster.progress import Progress
-from cluster.publishing import Publisher, probe_observations
+from cluster.publishing import Probes, Publisher
 from cluster.ray_settings import prepare_local
 from cluster.rollouts import Rollouts
 from cluster.supervision import Supervisor
@@ -65,7 +65,12 @@ def controller(
         attempt=attempt,
         video_every=config.run.video_every,
     )
-    probes = probe_observations(processor.image_size, tasks[0].instruction)
+    probes = Probes.make(
+        processor.image_size,
+        tasks[0].instruction,
+        processor.config.action_ids,
+        processor.num_action_tokens,
+    )
     return Controller(
         config,
         folder.checkpoints,

@@ -12,13 +12,13 @@ from cluster.buffer import TrajectoryBuffer
 from cluster.controller import Controller
 from cluster.curriculum import Curriculum
 from cluster.progress import Progress
-from cluster.publishing import Publisher, probe_observations
+from cluster.publishing import Probes, Publisher
 from cluster.rollouts import Rollouts
 from cluster.supervision import Supervisor
 from core import settings
 from core.metrics import MetricsWriter
 from core.types import Start, StateSource, TaskId
-from tests.actors.fakes import FakePolicy, FakePool, FakeView
+from tests.actors.fakes import ACTION_TOKENS, FakePolicy, FakePool, FakeView
 from tests.cluster.fakes import FakeLearner, FakeReplicas
 
 TASKS = [TaskId(suite="libero_spatial", index=index) for index in range(3)]
@@ -90,7 +90,7 @@ class Harness:
             attempt=0,
             video_every=0,
         )
-        probes = probe_observations(4, "probe")
+        probes = Probes.make(4, "probe", range(256), ACTION_TOKENS)
         starts = [Start(task=TASKS[0], source=StateSource.PUBLISHED, number=n) for n in range(evaluation)]
         self.controller = Controller(
             config,

@@ -22,7 +22,7 @@ LOCAL = [
     "engine.max_num_seqs=4",
     "critic.warmup_updates=0",
 ]
-PATIENCE_S = 600
+PATIENCE_S = 900
 RESUMABLE = 75
 
 
