@@ -22,17 +22,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import subprocess
 
-    return subprocess.run(command(args), check=False).returncode
+    return subprocess.run(command(args.address, args.settings, wait=not args.no_wait), check=False).returncode
 
 
-def command(args: argparse.Namespace) -> list[str]:
+def command(address: str | None, settings: list[str], *, wait: bool = True) -> list[str]:
     """The `ray job submit` that this comes to."""
     import sys
     from pathlib import Path
 
     ray = Path(sys.executable).with_name("ray")
     options = ["--working-dir", "."]
-    options += ["--address", args.address] if args.address else []
-    options += ["--no-wait"] if args.no_wait else []
-    train = ["python", "-m", "cli.main", "train", *args.settings, "run.mode=cluster"]
+    options += ["--address", address] if address else []
+    options += [] if wait else ["--no-wait"]
+    train = ["python", "-m", "cli.main", "train", *settings, "run.mode=cluster"]
     return [str(ray), "job", "submit", *options, "--", *train]

@@ -1,6 +1,5 @@
 """The command line: quick help, clear refusals, what config, submit and doctor say."""
 
-import argparse
 import subprocess
 import sys
 import time
@@ -66,8 +65,7 @@ def test_config_prints_the_resolved_file(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_submit_comes_to_a_ray_job() -> None:
-    args = argparse.Namespace(address="http://head:8265", no_wait=True, settings=["a.yaml", "run.name=x"])
-    words = submit.command(args)
+    words = submit.command("http://head:8265", ["a.yaml", "run.name=x"], wait=False)
     assert words[1:] == [
         *["job", "submit", "--working-dir", ".", "--address", "http://head:8265", "--no-wait", "--"],
         *["python", "-m", "cli.main", "train", "a.yaml", "run.name=x", "run.mode=cluster"],

@@ -2,18 +2,14 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 
 from core.metrics import read_lines
+from tests.cluster.processes import PATIENCE_S, descendant, train, trained_slots, updates, wait_for
 
 LOCAL = [
     "run.mode=local",
@@ -22,51 +18,7 @@ LOCAL = [
     "engine.max_num_seqs=4",
     "critic.warmup_updates=0",
 ]
-PATIENCE_S = 900
 RESUMABLE = 75
-
-
-@contextmanager
-def train(folder: Path, words: list[str]) -> Iterator[subprocess.Popen[str]]:
-    """`vlarl train` in a process of its own, ended with all its descendants."""
-    log = (folder / "log.txt").open("a")
-    command = [sys.executable, "-m", "cli.main", "train", *words]
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, text=True)
-    try:
-        yield process
-    finally:
-        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        process.kill()
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-        process.wait()
-        log.close()
-
-
-def updates(run: Path) -> list[dict[str, Any]]:
-    return list(read_lines(run / "metrics.jsonl"))
-
-
-def trained_slots(run: Path) -> list[int]:
-    events = read_lines(run / "events.jsonl")
-    return [slot for event in events if event["kind"] == "trained" for slot in event["slots"]]
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert process.poll() is None, f"the run ended before {what}"
-        assert time.monotonic() < deadline, f"timed out waiting for {what}"
-        time.sleep(0.2)
-
-
-def descendant(process: subprocess.Popen[str], words: str) -> psutil.Process:
-    """The one process of the run whose command line holds these words."""
-    for member in psutil.Process(process.pid).children(recursive=True):
-        if words in " ".join(member.cmdline()):
-            return member
-    raise AssertionError(f"no process {words!r}")
 
 
 def test_a_run_from_start_to_end(short_run: list[str], tmp_path: Path) -> None:
