@@ -1,4 +1,4 @@
-"""Recording and replaying the expert's episodes. In: a `Recording` (tasks, how many, how noisy). Out: files, or a verdict.
+"""Recording and replaying the expert's episodes. In: a `Recording` (task, how many, how noisy). Out: files, verdicts.
 
 Episodes are simulated in worker processes and written by the caller, one file per task, in the order of their start
 numbers: the same recording gives the same file whatever the number of processes.
@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cache
-from itertools import count
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,18 @@ import numpy as np
 
 from core.config import RenderMode
 from core.types import Start, StateSource, TaskId
+from envs.assets import resolve_assets
 from envs.demos import Demo, DemoFile, DemoWriter, demo_path
 from envs.environment import LiberoEnv
 from envs.expert import Expert
-from envs.suites import Task, task
+from envs.suites import task
 
 STEPS_AFTER_SUCCESS = 15
 """Success fires while an object is still held: letting go is part of the lesson."""
 STEPS_AFTER_GIVING_UP = 15
 ATTEMPTS_PER_EPISODE = 5
+EPISODES_AHEAD = 8
+"""Simulated before they are asked for, so that no process waits while another's slower episode is next."""
 REPLAY_TOLERANCE = 1e-6
 """A replay repeats the same floating-point operations; anything more is another simulator or other assets."""
 
@@ -38,7 +40,7 @@ class Recording:
     suite: str
     task: int
     assets: str
-    """The asset folder."""
+    """primitive, libero, or a folder."""
     episodes: int
     noise: float
     size: int
@@ -110,38 +112,31 @@ def replay(demo: Demo, assets: Path) -> tuple[bool, float]:
 
 def _wanted(recording: Recording, pool: ProcessPoolExecutor) -> Iterator[Demo]:
     """As many demonstrations as asked for, in the order of their starts; failures only if they are wanted."""
-    found = 0
-    for attempt, demo in enumerate(_in_order(recording, pool), start=1):
+    pending: deque[Future[Demo]] = deque()
+    attempts = found = 0
+    while found < recording.episodes:
+        while len(pending) < min(EPISODES_AHEAD, recording.episodes - found):
+            start = recording.start(attempts + len(pending))
+            pending.append(pool.submit(record_episode, recording, start))
+        demo = pending.popleft().result()
+        attempts += 1
         if demo.success or recording.keep_failures:
-            yield demo
             found += 1
-        if found == recording.episodes:
-            return
-        if attempt == ATTEMPTS_PER_EPISODE * recording.episodes:
+            yield demo
+        elif attempts >= ATTEMPTS_PER_EPISODE * recording.episodes:
             raise ValueError(
-                f"The expert solved {recording.suite} task {recording.task} in {found} of {attempt} episodes with "
+                f"The expert solved {recording.suite} task {recording.task} in {found} of {attempts} episodes with "
                 f"noise {recording.noise}; use less noise, or keep the failures."
             )
 
 
-def _in_order(recording: Recording, pool: ProcessPoolExecutor) -> Iterator[Demo]:
-    """Endless episodes; a few are simulated ahead so that no process waits for the writing of another's."""
-    pending: deque[Future[Demo]] = deque()
-    try:
-        for offset in count():
-            pending.append(pool.submit(record_episode, recording, recording.start(offset)))
-            if len(pending) > 2 * pool._max_workers:
-                yield pending.popleft().result()
-    finally:
-        for future in pending:
-            future.cancel()
-
-
-@cache
+@lru_cache(maxsize=1)
 def _environment(recording: Recording) -> LiberoEnv:
-    """One per process and task."""
-    recorded: Task = task(TaskId(suite=recording.suite, index=recording.task))
-    return LiberoEnv(recorded, assets=Path(recording.assets), render=RenderMode.FAST, size=recording.size)
+    """One per process; rebuilt when the recording changes."""
+    recorded = task(TaskId(suite=recording.suite, index=recording.task))
+    return LiberoEnv(
+        recorded, assets=resolve_assets(recording.assets), render=RenderMode.FAST, size=recording.size
+    )
 
 
 def _sample(

@@ -85,7 +85,9 @@ class DemoWriter:
     def __enter__(self) -> "DemoWriter":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
         if kind is None:
             self.finish()
         else:
@@ -102,7 +104,9 @@ class DemoFile(Sequence[Demo]):
         with _naming(path):
             self._file = h5py.File(path, "r")
             self._data = self._file["data"]
-            self._names = sorted((name for name in self._data), key=lambda name: int(name.removeprefix("demo_")))
+            self._names = sorted(
+                (name for name in self._data), key=lambda name: int(name.removeprefix("demo_"))
+            )
             self.instruction = _instruction(self._data.attrs)
             self.bddl_file_name = str(self._data.attrs["bddl_file_name"])
 
@@ -165,7 +169,11 @@ def _task_attributes(task: Task) -> dict[str, Any]:
     content = task.bddl_file.read_text()
     problem = content.split("(problem", 1)[1].split(")", 1)[0].strip()
     bddl = f"libero/libero/bddl_files/{task.id.suite}/{task.name}.bddl"
-    info = {"problem_name": problem.lower(), "domain_name": "robosuite", "language_instruction": task.instruction}
+    info = {
+        "problem_name": problem.lower(),
+        "domain_name": "robosuite",
+        "language_instruction": task.instruction,
+    }
     robot = {"robots": ["Panda"], "controller_configs": {"type": "OSC_POSE"}, "control_freq": 20}
     return {
         "env_name": problem,
@@ -195,7 +203,11 @@ def _write_demo(group: h5py.Group, demo: Demo) -> None:
     observation = group.create_group("obs")
     pictures = demo.frames[:, ::-1, ::-1]
     observation.create_dataset(
-        "agentview_rgb", data=pictures, chunks=(1, *pictures.shape[1:]), compression="gzip", compression_opts=1
+        "agentview_rgb",
+        data=pictures,
+        chunks=(1, *pictures.shape[1:]),
+        compression="gzip",
+        compression_opts=1,
     )
     observation["ee_states"], observation["gripper_states"] = demo.end_effector, demo.gripper
     observation["ee_pos"], observation["ee_ori"] = np.split(demo.end_effector, [3], axis=1)

@@ -18,7 +18,9 @@ LETTER_WIDTH = 6.2
 def write_video(path: Path, frames: Sequence[np.ndarray], captions: Sequence[str], fps: int = 20) -> None:
     """One caption per frame, drawn below it; line breaks are kept, long lines are wrapped."""
     if len(frames) == 0 or len(frames) != len(captions):
-        raise ValueError(f"A video needs one caption per frame and at least one; got {len(frames)}, {len(captions)}.")
+        raise ValueError(
+            f"A video needs one caption per frame and at least one; got {len(frames)}, {len(captions)}."
+        )
     partial = path.with_name(f".{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -56,12 +58,25 @@ def _strip(text: str, width: int, height: int) -> np.ndarray:
 def _encode(path: Path, frames: list[np.ndarray], fps: int) -> None:
     height, width = frames[0].shape[:2]
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
-    target = ["-an", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart", "-f", "mp4", str(path)]
+    target = [
+        "-an",
+        "-c:v",
+        "libx264",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+        "-f",
+        "mp4",
+        str(path),
+    ]
     command = [_ffmpeg(), "-y", "-loglevel", "error", *source, *target]
     pixels = b"".join(np.ascontiguousarray(frame).tobytes() for frame in frames)
     result = subprocess.run(command, input=pixels, capture_output=True, check=False)
     if result.returncode != 0:
-        raise ValueError(f"ffmpeg could not write {path.name}: {result.stderr.decode(errors='replace').strip()}")
+        raise ValueError(
+            f"ffmpeg could not write {path.name}: {result.stderr.decode(errors='replace').strip()}"
+        )
 
 
 def _ffmpeg() -> str:

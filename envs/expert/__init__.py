@@ -1,4 +1,4 @@
-"""A scripted expert with privileged state: it sees where everything is and shows how LIBERO's tasks are done."""
+"""A scripted expert: it sees where everything is and shows how LIBERO's tasks are done."""
 
 from envs.expert.expert import Expert, ExpertAction
 

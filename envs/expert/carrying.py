@@ -1,4 +1,4 @@
-"""Pick up and put down. In: the world, an object, a target. Out: a skill (a generator of commands) per movement.
+"""Pick up and put down. In: the world, an object, a target. Out: a skill (generator of commands) per movement.
 
 Every step looks at where things are now, so a knock on the arm or the object is corrected on the way.
 """
@@ -94,10 +94,10 @@ def carry(world: World, name: str, spot: Spot, rotation: np.ndarray) -> Skill:
 
 
 def over(here: np.ndarray, goal: np.ndarray, clear: float, in_line: float) -> np.ndarray:
-    """Next point on the way up, across at `clear`, and down once within `in_line` (metres) of the goal's axis."""
+    """Next point on the way up, across at `clear`, and down once within `in_line` (m) of the goal's axis."""
     aside = float(np.linalg.norm(goal[:2] - here[:2]))
     if aside < in_line:
-        return goal + [0, 0, np.clip(6 * (aside - 0.01), 0, clear - goal[2])]
+        return np.append(goal[:2], goal[2] + np.clip(6 * (aside - 0.01), 0, clear - goal[2]))
     if aside > 0.06 and here[2] < clear - 0.03:
         return np.append(here[:2] + 0.15 * (goal[:2] - here[:2]), clear)
     return np.append(goal[:2], clear if aside > 0.06 else min(clear, goal[2] + 0.05))
@@ -106,5 +106,5 @@ def over(here: np.ndarray, goal: np.ndarray, clear: float, in_line: float) -> np
 def release(world: World) -> Skill:
     """Open the fingers and draw back upwards."""
     yield from hold("release", OPEN, RELEASE_STEPS)
-    up = Pose(world.gripper_position + [0, 0, 0.08], world.gripper_rotation)
+    up = Pose(world.gripper_position, world.gripper_rotation).raised(0.08)
     yield from go(world, "retreat", up, OPEN, near=0.02, limit=12)

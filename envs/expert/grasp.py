@@ -1,6 +1,6 @@
 """Where to take hold of an object. In: the world and a name. Out: the best of many candidate grasps.
 
-Two kinds: the wall of something hollow (bowl, mug), with one finger inside; or the two sides of everything else.
+Two kinds: the wall of something hollow (bowl, mug) with one finger inside, or the two sides of anything else.
 All grasps point straight down; a candidate is an angle of the finger axis, seen from above.
 """
 
@@ -25,7 +25,7 @@ RIM_DEPTH = 0.0142
 SIDE_DEPTHS = (0.035, 0.025, 0.013)
 """How far below the top an object is held between its sides: deepest that is narrow enough."""
 ROOMY, REACH = 0.03, 0.68
-"""Clearance beyond which more is no better; distance from the robot's base beyond which the arm gets stiff."""
+"""Clearance beyond which more is no better; distance from the robot's base beyond which the arm is stiff."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _wrist_turn(finger_axis: np.ndarray) -> float:
 def _clearance(
     obstacles: np.ndarray, center: np.ndarray, along: np.ndarray, half_along: float, half_across: float
 ) -> float:
-    """Distance of the nearest obstacle from an upright box, seen from above; negative inside; 0.2 if there is none."""
+    """Distance of the nearest obstacle from an upright box, seen from above; negative inside; at most 0.2."""
     offset = obstacles[:, :2] - center
     across = np.array([-along[1], along[0]])
     gaps = np.maximum(np.abs(offset @ along) - half_along, np.abs(offset @ across) - half_across)

@@ -1,6 +1,6 @@
 """Moving the gripper. In: where it should be. Out: one action of LIBERO's controller at a time.
 
-An action is 7 numbers in [-1, 1]: translation (1 = 5 cm), rotation vector (1 = 0.5 rad), gripper (-1 opens, 1 closes).
+An action is 7 numbers in [-1, 1]: translation (1 = 5 cm), rotation vector (1 = 0.5 rad), gripper (1 closes it).
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Pose:
         return Pose(position, self.rotation)
 
     def raised(self, height: float) -> "Pose":
-        return self.at(self.position + [0, 0, height])
+        return self.at(self.position + np.array([0, 0, height]))
 
 
 def pointing(forward: np.ndarray, fingers: np.ndarray) -> np.ndarray:
@@ -108,7 +108,7 @@ def go(
     turn: float = 0.1,
     limit: int = 50,
 ) -> Skill:
-    """Straight to the pose, until it is `near` (metres) and turned within `turn` (rad), or `limit` steps have passed."""
+    """Straight to the pose, until `near` it (metres) and turned within `turn` (rad), for `limit` steps at most."""
     for _ in range(limit):
         if distance(world, pose) < near and np.linalg.norm(turn_left(world, pose)) < turn:
             return

@@ -1,8 +1,8 @@
 """Disturbed actions, so that demonstrations show states off the straight path and how to get back from them.
 
-In: a clean command. Out: the action to execute. Noise is held for some steps, since white noise averages out, and it
-is weak where fingers and object nearly touch. Now and then, on the way to the object, the arm is shoved down and
-aside; the expert then looks anew.
+In: a clean command. Out: the action to execute. Noise is held for some steps, since white noise averages out, and
+it is weak where fingers and object nearly touch. Now and then, on the way to the object, the arm is shoved down
+and aside; the expert then looks anew.
 """
 
 import numpy as np
@@ -18,7 +18,7 @@ SHOVE_CHANCE, SHOVE_STEPS = 0.06, 6
 
 
 class Noise:
-    """`level` is the largest standard deviation of the translation; each episode draws its own from 0 up to it."""
+    """`level` is the largest standard deviation of the translation; each episode draws its own below it."""
 
     def __init__(self, level: float, seed: int) -> None:
         self._random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Where an object should go. In: the world, an object, and the target of its goal. Out: a spot for the object's bottom."""
+"""Where an object should go. In: the world, an object, its goal's target. Out: a spot for the object's bottom."""
 
 from dataclasses import dataclass
 

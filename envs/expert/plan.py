@@ -1,11 +1,11 @@
-"""From a task's goals to the order of skills that reaches them. In: the world. Out: one skill for the whole episode."""
+"""From a task's goals to skills in their order. In: the world. Out: one skill for the whole episode."""
 
 from envs.expert.carrying import pick_and_place
 from envs.expert.motion import Skill
 from envs.expert.world import World
 
 Goal = tuple[str, ...]
-"""As in the task file: ("on", "bowl_1", "plate_1"), ("open", "cabinet_1_top_region"), ("turnon", "stove_1")."""
+"""As in the task file: ("on", "bowl_1", "plate_1"), ("open", "cabinet_1_top_region"), ("turnon", "stove_1")"""
 
 ORDER = ("turnon", "open", "on", "in", "close", "turnoff")
 """A hob is lit and a drawer opened before something is put there; doors are closed at the end."""

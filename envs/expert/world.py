@@ -1,6 +1,6 @@
-"""What the expert may look at: everything. In: an environment. Out: plain geometry of the gripper, objects and regions.
+"""What the expert may look at: everything. In: an environment. Out: geometry of the gripper, objects and regions.
 
-Objects, fixtures and regions go by the names of the task file. All positions are metres in the world frame; N points.
+Objects, fixtures and regions go by the names of the task file. Positions are metres in the world frame; N points.
 """
 
 from collections.abc import Collection, Sequence
