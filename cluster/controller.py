@@ -11,6 +11,7 @@ everything runs in it.
 """
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -60,20 +61,26 @@ class Controller:
 
     def run(self) -> bool:
         """Train until done; False if the run was told to stop before."""
-        self._publisher.publish()
+        self._insist(self._publisher.publish)
         if self._num_updates == 0:
-            self._evaluate()
+            self._insist(self._evaluate)
         while not self._done():
-            with suppress(LearnerLostError):  # the next turn begins by mending it
-                self._turn()
+            self._insist(self._turn)
         if self._num_saved < self._num_updates:
-            self._checkpoint()
+            self._insist(self._checkpoint)
         if not self._supervisor.told_to_stop and self._num_evaluated < self._num_updates:
-            self._evaluate()
+            self._insist(self._evaluate)
         return not self._supervisor.told_to_stop
 
+    def _insist(self, act: Callable[[], Any]) -> None:
+        """Do it, after mending what broke; anew if the learner dies under it."""
+        while True:
+            with suppress(LearnerLostError):
+                self._tend()
+                act()
+                return
+
     def _turn(self) -> None:
-        self._tend()
         self._rollouts.grant()
         self._rollouts.collect()
         self._train()

@@ -1,0 +1,35 @@
+"""How GPUs are shared, by hand."""
+
+import pytest
+
+from cluster.placement import GpuShares, place, share_gpus
+from core import settings
+from core.config import Config
+
+
+def config(*words: str) -> Config:
+    return settings.load(None, list(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "num_gpus", "learner_rank", "replica"),
+    [
+        ([], 0, 0, 0),
+        ([], 2, 1, 1),
+        (["engine.tensor_parallel_size=2", "learner.num_ranks=2"], 4, 1, 2),
+        (["engine.gpu_memory_fraction=0.25"], 1, 0.75, 0.25),
+    ],
+)
+def test_shares(words: list[str], num_gpus: int, learner_rank: float, replica: float) -> None:
+    assert share_gpus(config(*words), num_gpus) == GpuShares(learner_rank=learner_rank, replica=replica)
+
+
+def test_too_few_gpus_are_refused_with_the_settings_to_lower() -> None:
+    with pytest.raises(ValueError, match=r"want 4 GPUs, not 2; lower learner\.num_ranks"):
+        share_gpus(config("learner.num_ranks=2", "engine.num_replicas=2"), 2)
+
+
+def test_a_single_machine_is_not_limited_by_ray_s_count_of_cores() -> None:
+    placement = place(config("env.num_actors=3"), {"CPU": 1})
+    assert [options["num_cpus"] for options in placement.env_actors] == [0, 0, 0]
+    assert len(placement.replicas) == len(placement.learner_ranks) == 1
