@@ -22,6 +22,8 @@ MOVED = 0.012
 """An object that has moved further than this is looked at anew."""
 LIFT_TO_COUNT = 0.02
 DROPPED = 0.04
+DESCENT_STEPS = 30
+"""Whoever has not arrived by then stands on something, and closes the fingers where they are."""
 
 SkillWithGrasp = Generator[Command, None, Grasp]
 SkillWithRotation = Generator[Command, None, np.ndarray]
@@ -55,7 +57,8 @@ def pick(world: World, name: str) -> SkillWithRotation:
 def reach(world: World, name: str, plan: Callable[[], Grasp]) -> SkillWithGrasp:
     """From anywhere to the grasp, fingers open: high while it is far, down as it gets in line."""
     grasp, clear = _plan_reach(world, plan)
-    for _ in range(90):
+    num_low = 0
+    while num_low < DESCENT_STEPS:
         if np.linalg.norm(world.position(name) - grasp.object_position) > MOVED:
             grasp, clear = _plan_reach(world, plan)
         turned = float(np.linalg.norm(turn_left(world, grasp.pose)))
@@ -65,6 +68,7 @@ def reach(world: World, name: str, plan: Callable[[], Grasp]) -> SkillWithGrasp:
         waypoint = over(here, goal, clear, in_line=0.02 if turned < 0.25 else 0.0)
         above = here[2] - goal[2]
         phase = "approach" if above > 0.05 else "descend"
+        num_low += phase == "descend"
         yield Command(phase, toward(world, grasp.pose.at(waypoint), OPEN, 1.0 if above > 0.04 else 0.5))
     return grasp
 
@@ -89,7 +93,7 @@ def carry(world: World, name: str, spot: Spot, rotation: np.ndarray) -> Skill:
         waypoint = over(here, goal, max(clear, goal[2] + 0.02), in_line=0.02)
         lowering = waypoint[2] < here[2] - 0.01
         phase = "lower" if lowering else "carry"
-        speed = 0.5 if lowering else min(0.8, 0.3 + 0.1 * step)
+        speed = (0.5 if here[2] < goal[2] + 0.04 else 0.9) if lowering else min(0.8, 0.3 + 0.1 * step)
         yield Command(phase, toward(world, Pose(waypoint, rotation), CLOSE, speed))
 
 

@@ -20,9 +20,11 @@ FINGER_OFFSET = 0.0515
 """From the grasp point to the middle of an open finger."""
 PALM_HALF_DEPTH, PALM_HALF_WIDTH, PALM_HEIGHT = 0.105, 0.035, 0.028
 """The palm's half extents, and how far above the fingertips it begins."""
+FINGERTIP = 0.0085
+"""Fingers reach this far below the point between their pads."""
 RIM_DEPTH = 0.0142
 """How far the fingertips reach below a rim."""
-SIDE_DEPTHS = (0.035, 0.025, 0.013)
+SIDE_DEPTHS = (0.035, 0.025, 0.013, 0.008)
 """How far below the top an object is held between its sides: deepest that is narrow enough."""
 ROOMY, REACH = 0.03, 0.68
 """Clearance beyond which more is no better; distance from the robot's base beyond which the arm is stiff."""
@@ -96,8 +98,8 @@ def side_grasps(world: World, name: str, points: np.ndarray) -> list[Grasp]:
     low, high = points[:, 2].min(), points[:, 2].max()
     grasps = []
     for depth in SIDE_DEPTHS:
-        height = max(low + 0.013, high - depth)
-        band = points[points[:, 2] > height - 0.01][:, :2]
+        height = max(low + FINGERTIP, high - depth)
+        band = points[points[:, 2] > height - FINGERTIP][:, :2]
         obstacles = world.obstacles({name})
         obstacles = obstacles[obstacles[:, 2] > height - 0.015]
         for angle in np.deg2rad(np.arange(0, 180, 5)):

@@ -1,7 +1,10 @@
 """From a task's goals to skills in their order. In: the world. Out: one skill for the whole episode."""
 
 from envs.expert.carrying import pick_and_place
+from envs.expert.fixtures import close_door, close_drawer, open_drawer, turn_knob
+from envs.expert.inserting import has_door, insert
 from envs.expert.motion import Skill
+from envs.expert.pushing import is_flat, push
 from envs.expert.world import World
 
 Goal = tuple[str, ...]
@@ -19,8 +22,22 @@ def solve(world: World, goals: list[Goal]) -> Skill:
 
 
 def achieve(world: World, goal: Goal, goals: list[Goal]) -> Skill:
-    if goal[0] in ("on", "in"):
-        yield from pick_and_place(world, goal[1], goal[2], goal, _share(goal, goals))
+    match goal:
+        case ("on", name, target) if is_flat(world, name):
+            yield from push(world, name, target, goal)
+        case ("in", name, target) if has_door(world, target):
+            yield from insert(world, name, target, goal)
+        case ("on" | "in", name, target):
+            if goal[0] == "in" and world.is_movable(target) and not world.holds(("open", target)):
+                yield from open_drawer(world, target, ("open", target))
+            yield from pick_and_place(world, name, target, goal, _share(goal, goals))
+        case ("open", region):
+            yield from open_drawer(world, region, goal)
+        case ("close", part):
+            skill = close_drawer if world.is_region(part) else close_door
+            yield from skill(world, part, goal)
+        case ("turnon" | "turnoff", fixture):
+            yield from turn_knob(world, fixture, goal)
 
 
 def _share(goal: Goal, goals: list[Goal]) -> tuple[int, int]:

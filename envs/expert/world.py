@@ -6,6 +6,7 @@ Objects, fixtures and regions go by the names of the task file. Positions are me
 from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
+import mujoco
 import numpy as np
 
 from envs.expert.surfaces import sample_surface
@@ -105,6 +106,11 @@ class World:
 
     def is_movable(self, region: str) -> bool:
         return bool(getattr(self.problem.object_sites_dict[region], "joints", None))
+
+    def has_hinge(self, fixture: str) -> bool:
+        joints = self.problem.get_object(fixture).joints
+        kinds = [self.model.joint(joint).type[0] for joint in joints]
+        return mujoco.mjtJoint.mjJNT_HINGE in kinds
 
     def joint_value(self, joint: str) -> float:
         return float(self.data.joint(joint).qpos[0])
