@@ -35,6 +35,8 @@ class Simulation:
         except (FileNotFoundError, ValueError) as error:
             raise ValueError(f"{task.id} cannot be built from the assets in {assets}: {error}") from error
         self.model: mujoco.MjModel = self.problem.sim.model._model
+        self.model.opt.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE  # same states, sooner
+        self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR  # nothing reads them
         self.arm: Arm = read_arm(self.problem)
         self._renderers: dict[tuple[RenderMode, int], Renderer] = {}
 
@@ -44,7 +46,6 @@ class Simulation:
         return self.problem
 
     def renderer(self, mode: RenderMode, size: int) -> Renderer:
-        _retired.clear()  # here, because only the thread that draws can free what belongs to OpenGL
         if (mode, size) not in self._renderers:
             self._renderers[mode, size] = Renderer(self.model, mode, size)
         return self._renderers[mode, size]
@@ -57,12 +58,11 @@ def simulation(task: Task, assets: Path, seed: int) -> Simulation:
         _built[key] = Simulation(task, assets, seed)
     _built.move_to_end(key)
     if len(_built) > MAX_BUILT:
-        _retired.append(_built.popitem(last=False)[1])
+        _built.popitem(last=False)
     return _built[key]
 
 
 _built: OrderedDict[tuple[Path, Path, int], Simulation] = OrderedDict()
-_retired: list[Simulation] = []
 
 
 @contextmanager
