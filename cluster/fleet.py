@@ -5,6 +5,7 @@ process owns: they stay in the store of the node where they were made, whatever 
 """
 
 import dataclasses
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -15,6 +16,8 @@ from actors.messages import Dropped, Evaluated, Event, Grant, Sealed
 from cluster.parts import Fault
 
 STOP_S = 10.0
+RETURN_S = 600.0
+"""Until a second death is counted where an actor has not come back from the first."""
 
 
 class RayFleet:
@@ -31,6 +34,8 @@ class RayFleet:
         self._granted: dict[int, Grant] = {}
         """Environment to the grant whose end has not been heard of."""
         self._lost: dict[int, str] = {}
+        self._returning: dict[int, float] = {}
+        """Actors that have died and not been heard of since, and until when they may take to come back."""
         self._events: list[Event] = []
 
     def go(self, env: int, grant: Grant) -> None:
@@ -56,6 +61,7 @@ class RayFleet:
 
     def mend(self, member: int) -> None:
         """Ray starts the process again; its new stream says which environments are idle."""
+        self._returning[member] = time.monotonic() + RETURN_S
         self._streams[member] = self._open_stream(member)
 
     def close(self) -> None:
@@ -86,9 +92,13 @@ class RayFleet:
         try:
             events = ray.get(next(stream))
             self._events += [self._translate(number, event, stream) for event in events]
+            self._returning.pop(number, None)
         except (RayError, StopIteration) as error:
             if "creation task" in str(error):
                 raise RuntimeError(f"environment actor {number} cannot start: {error}") from error
+            if time.monotonic() < self._returning.get(number, 0.0):  # not yet restarted: ask again
+                self._streams[number] = self._open_stream(number)
+                return
             del self._streams[number]
             self._lost[number] = type(error).__name__
             self._drop_all(number)

@@ -84,9 +84,10 @@ class RayReplicas:
         watched = list(self._watches.values())
         dead, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
         for number in [number for number, watch in self._watches.items() if watch in dead]:
-            self._deaths[number] = "its process died"
+            if number not in self._starting:  # else it has not come back from the death that was counted
+                self._deaths[number] = "its process died"
+                self._starting[number] = self._handles[number].pid.remote()
             self._watches[number] = self._handles[number].watch.remote()
-            self._starting[number] = self._handles[number].pid.remote()
         if self._starting:
             ready, _ = ray.wait(list(self._starting.values()), num_returns=len(self._starting), timeout=0)
             for number in [number for number, start in self._starting.items() if start in ready]:

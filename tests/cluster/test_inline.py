@@ -88,7 +88,9 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(
     words = [*short_run, *INLINE, "run.name=damaged", "run.num_updates=2", "run.checkpoint_every=1"]
     assert main(["train", *words]) == 0
     critic = tmp_path / "damaged/checkpoints/000002/critic.safetensors"
-    critic.write_bytes(critic.read_bytes()[:-1] + b"\x00")
+    content = bytearray(critic.read_bytes())
+    content[-1] ^= 0xFF
+    critic.write_bytes(content)
     assert main(["train", "--resume", str(tmp_path / "damaged"), "run.num_updates=3"]) == 0
     output = capsys.readouterr().out
     assert "passed over a damaged checkpoint: 000002: critic.safetensors" in output
