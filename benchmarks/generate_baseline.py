@@ -1,6 +1,6 @@
 """The baseline of serving: transformers' own `generate` on one batch, with what the engine returns too.
 
-In: a policy folder, a temperature. Out: seconds of each repetition, as JSON on the last line. Its own
+In: a policy folder, a temperature. Out: CPU seconds of each repetition, as JSON on the last line. Its own
 process, because vLLM changes torch globally.
 """
 
@@ -84,9 +84,9 @@ def main(checkpoint: str, num_callers: int, temperature: float) -> None:
     batch = observations(policy.processor.image_size, num_callers)
     seconds = []
     for _ in range(REPETITIONS):
-        started = time.perf_counter()
+        started = time.process_time()
         generate(policy.model, policy.processor, batch, temperature)
-        seconds.append(time.perf_counter() - started)
+        seconds.append(time.process_time() - started)
     print(json.dumps(seconds))
 
 
