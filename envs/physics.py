@@ -155,8 +155,8 @@ class ArmControl:
         """The dynamics up to where controls matter.
 
         robosuite calls `mj_forward` twice before every `mj_step`. Positions and velocities come out the same,
-        but the contact solver starts from its last solution, so one extra solve is kept: after 60 steps states
-        then differ by 2e-10 at most; without it, by 7e-2.
+        but the contact solver starts from its last solution, so one extra solve is kept: after 60 steps
+        states then differ by 2e-10 at most; without it, by 7e-2.
         """
         mujoco.mj_step1(self._model, self._data)
         mujoco.mj_forwardSkip(self._model, self._data, mujoco.mjtStage.mjSTAGE_VEL, True)

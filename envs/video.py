@@ -86,5 +86,5 @@ def _ffmpeg() -> str:
         return imageio_ffmpeg.get_ffmpeg_exe()
     except RuntimeError as error:
         raise ValueError(
-            "Videos need ffmpeg: reinstall imageio-ffmpeg, which brings one, or set IMAGEIO_FFMPEG_EXE to yours."
+            "Videos need ffmpeg: reinstall imageio-ffmpeg, which brings one, or set IMAGEIO_FFMPEG_EXE."
         ) from error
