@@ -20,7 +20,7 @@ from policy.checkpoint import load_policy
 from policy.model import VLARLForActionPrediction
 from policy.processing import Processor
 
-REPETITIONS = 30
+REPETITIONS = 10
 
 
 class ActionIdsOnly(LogitsProcessor):
