@@ -31,11 +31,12 @@ _GRIPPER_SPEED = 0.01
 _FINGERS = np.array([-1.0, 1.0])
 _POSTURE_KP = 10.0
 _POSTURE_KD = 2.0 * np.sqrt(_POSTURE_KP)
-_DIVERGED = (
+_DIVERGED = [
     mujoco.mjtWarning.mjWARN_BADQPOS,
     mujoco.mjtWarning.mjWARN_BADQVEL,
     mujoco.mjtWarning.mjWARN_BADQACC,
-)
+]
+"""Of MuJoCo's warnings, those about positions, velocities and accelerations that are not finite."""
 
 
 class SimulationDivergedError(RuntimeError):
@@ -149,7 +150,6 @@ class ArmControl:
             mujoco.mj_step2(self._model, self._data)
             if substep == OBSERVED_SUBSTEP:
                 observe()
-        self._check_finite()
 
     def _forward(self) -> None:
         """The dynamics up to where controls matter.

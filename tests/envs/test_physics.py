@@ -56,10 +56,10 @@ def robosuite_env(task_id: TaskId, number: int) -> Any:
     return env
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_states_are_robosuites(suite: str, primitive: Path) -> None:
+@pytest.mark.parametrize(("suite", "index"), zip(SUITES, (2, 2, 2, 2, 12), strict=True))
+def test_states_are_robosuites(suite: str, index: int, primitive: Path) -> None:
     """1e-8 is what the project promises; rounding in another order gives 1e-16, which contacts amplify."""
-    task_id = TaskId(suite=suite, index=2)
+    task_id = TaskId(suite=suite, index=index)
     env = LiberoEnv(task(task_id), assets=primitive, render=None)
     env.reset(Start(task=task_id, source=StateSource.PUBLISHED, number=3))
     reference = robosuite_env(task_id, number=3)
@@ -130,7 +130,7 @@ def test_exact_pictures_are_liberos_to_the_pixel(primitive: Path, tmp_path: Path
 def test_divergence_is_reported_and_a_reset_heals_it(env: LiberoEnv) -> None:
     env.reset(start(env))
     env.data.qvel[:] = np.nan
-    with pytest.raises(SimulationDivergedError, match="BADQVEL"):
+    with pytest.raises(SimulationDivergedError, match="no longer finite"):
         env.step(np.zeros(7))
     env.reset(start(env))
     env.step(np.zeros(7))
