@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 import numpy as np
 
 from envs.expert.grasp import Grasp, plan_grasp
-from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, distance, go, hold, toward, turn_left
+from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, distance, go, hold, hold_here, toward, turn_left
 from envs.expert.place import Spot, plan_spot
 from envs.expert.world import World
 
@@ -46,7 +46,7 @@ def pick(world: World, name: str) -> SkillWithRotation:
     """Take hold and lift a little; returns how the hand is turned."""
     for _ in range(ATTEMPTS):
         grasp = yield from reach(world, name, lambda: plan_grasp(world, name))
-        yield from hold("grasp", CLOSE, CLOSE_STEPS)
+        yield from hold(world, "grasp", grasp.pose, CLOSE, CLOSE_STEPS)
         before = world.position(name)[2]
         yield from go(world, "lift", grasp.pose.raised(0.06), CLOSE, near=0.025, speed=0.8, limit=15)
         if world.position(name)[2] > before + LIFT_TO_COUNT:
@@ -103,12 +103,12 @@ def over(here: np.ndarray, goal: np.ndarray, clear: float, in_line: float) -> np
     if aside < in_line:
         return np.append(goal[:2], goal[2] + np.clip(6 * (aside - 0.01), 0, clear - goal[2]))
     if aside > 0.06 and here[2] < clear - 0.03:
-        return np.append(here[:2] + 0.15 * (goal[:2] - here[:2]), clear)
+        return np.append(here[:2], clear)
     return np.append(goal[:2], clear if aside > 0.06 else min(clear, goal[2] + 0.05))
 
 
 def release(world: World) -> Skill:
     """Open the fingers and draw back upwards."""
-    yield from hold("release", OPEN, RELEASE_STEPS)
+    yield from hold_here(world, "release", OPEN, RELEASE_STEPS)
     up = Pose(world.gripper_position, world.gripper_rotation).raised(0.08)
     yield from go(world, "retreat", up, OPEN, near=0.02, limit=12)

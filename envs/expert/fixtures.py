@@ -7,7 +7,7 @@ import numpy as np
 
 from envs.expert.carrying import reach, release
 from envs.expert.grasp import Grasp, side_grasps
-from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, go, hold, nearest_half_turn
+from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, go, hold, hold_here, nearest_half_turn
 from envs.expert.motion import pointing, rotation_about, toward
 from envs.expert.world import World
 
@@ -31,9 +31,9 @@ def open_drawer(world: World, region: str, goal: tuple[str, ...]) -> Skill:
         handle = Pose(_handle(world, joint, outward), _facing(world, outward, PULL_TILT, UP))
         yield from go(world, "approach", handle.at(handle.position + 0.1 * outward), OPEN, near=0.02)
         yield from go(world, "reach", handle, OPEN, speed=0.5, near=0.012, limit=30)
-        yield from hold("grasp", CLOSE, GRIP_STEPS)
+        yield from hold(world, "grasp", handle, CLOSE, GRIP_STEPS)
         yield from _drag(world, "pull", handle, outward, goal)
-        yield from hold("release", OPEN, GRIP_STEPS)
+        yield from hold_here(world, "release", OPEN, GRIP_STEPS)
         yield from _step_back(world, outward)
         if world.holds(goal):
             return
@@ -77,7 +77,7 @@ def turn_knob(world: World, fixture: str, goal: tuple[str, ...]) -> Skill:
     sense = 1 if goal[0] == "turnon" else -1
     for _ in range(ATTEMPTS):
         yield from reach(world, fixture, lambda: _knob_grasp(world, fixture, joint))
-        yield from hold("grasp", CLOSE, GRIP_STEPS)
+        yield from hold_here(world, "grasp", CLOSE, GRIP_STEPS)
         begin = world.joint_value(joint)
         for _ in range(30):
             if world.holds(goal) and abs(world.joint_value(joint) - begin) > TURN:

@@ -22,7 +22,7 @@ PALM_HALF_DEPTH, PALM_HALF_WIDTH, PALM_HEIGHT = 0.105, 0.035, 0.028
 """The palm's half extents, and how far above the fingertips it begins."""
 FINGERTIP = 0.0085
 """Fingers reach this far below the point between their pads."""
-RIM_DEPTH = 0.0142
+RIM_DEPTH = 0.018
 """How far the fingertips reach below a rim."""
 SIDE_DEPTHS = (0.035, 0.025, 0.013, 0.008)
 """How far below the top an object is held between its sides: deepest that is narrow enough."""

@@ -1,17 +1,19 @@
 """Something with a handle into something with a door. In: the world, an object, a region. Out: a skill.
 
-The hand is level: it takes the handle from behind, lifts, moves in through the opening, and backs out the same way.
+The hand is nearly level: it takes the handle from behind, lifts, moves in through the opening, and backs out the same way.
 """
 
 import numpy as np
 
 from envs.expert.fixtures import UP
 from envs.expert.grasp import rim_center
-from envs.expert.motion import CLOSE, OPEN, Pose, Skill, go, hold, nearest_half_turn, pointing, rotation_about
+from envs.expert.motion import CLOSE, OPEN, Pose, Skill, go, hold, hold_here, nearest_half_turn, pointing, rotation_about
 from envs.expert.world import World
 
 ATTEMPTS = 3
 GRIP_STEPS = 9
+TILT = 0.7
+"""How far the hand points down per length forward: level, the wrist would hit the table."""
 HANDLE_BAR = 0.012
 """The outermost part of a handle, along it."""
 CLEARANCE = 0.015
@@ -29,13 +31,13 @@ def insert(world: World, name: str, region: str, goal: tuple[str, ...]) -> Skill
     inward = _inward(world, region)
     for _ in range(ATTEMPTS):
         handle = _handle(world, name)
-        rotation = nearest_half_turn(pointing(inward, np.cross(UP, inward)), world.gripper_rotation)
+        rotation = nearest_half_turn(pointing(inward - TILT * UP, np.cross(UP, inward)), world.gripper_rotation)
         grip = Pose(handle, rotation)
         yield from go(world, "approach", grip.at(handle - 0.1 * inward), OPEN, near=0.015)
         yield from go(world, "reach", grip, OPEN, speed=0.5, near=0.008, limit=30)
-        yield from hold("grasp", CLOSE, GRIP_STEPS)
+        yield from hold(world, "grasp", grip, CLOSE, GRIP_STEPS)
         yield from _bring_in(world, name, region, grip, inward)
-        yield from hold("release", OPEN, GRIP_STEPS)
+        yield from hold_here(world, "release", OPEN, GRIP_STEPS)
         back = Pose(world.gripper_position - 0.14 * inward, rotation)
         yield from go(world, "retreat", back, OPEN, near=0.03, limit=20)
         yield from go(world, "retreat", back.raised(0.2), OPEN, near=0.04, limit=20)

@@ -115,7 +115,11 @@ def go(
         yield Command(phase, toward(world, pose, grip, speed))
 
 
-def hold(phase: str, grip: float, num_steps: int) -> Skill:
-    """Stay where it is while the fingers move."""
+def hold(world: World, phase: str, pose: Pose, grip: float, num_steps: int) -> Skill:
+    """Stay at the pose while the fingers move; they may push the hand off it."""
     for _ in range(num_steps):
-        yield Command(phase, np.array([0, 0, 0, 0, 0, 0, grip]))
+        yield Command(phase, toward(world, pose, grip, speed=0.3))
+
+
+def hold_here(world: World, phase: str, grip: float, num_steps: int) -> Skill:
+    yield from hold(world, phase, Pose(world.gripper_position, world.gripper_rotation), grip, num_steps)

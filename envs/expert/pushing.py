@@ -13,6 +13,8 @@ ATTEMPTS = 4
 FLAT = 0.03
 """Nothing to take hold of: lower than this and too wide for the fingers."""
 TIP_HEIGHT = 0.012
+LEAN = 0.5
+"""The hand leans over the object, away from what may stand behind it: sideways per length down."""
 PUSH_STEPS = 70
 STEERING = 2.5
 """Sideways correction per sideways error of the fingertips behind the object."""
@@ -49,8 +51,8 @@ def _behind(world: World, name: str, target: str, gap: float) -> Pose:
     radius = float(np.max((points - world.position(name)) @ -way))
     position = world.position(name) - (radius + gap) * way
     position[2] = points[:, 2].min() + TIP_HEIGHT
-    rotation = nearest_half_turn(pointing(DOWN, np.cross(way, DOWN)), world.gripper_rotation)
-    return Pose(position, rotation)
+    rotation = pointing(DOWN - LEAN * way, np.cross(way, DOWN))
+    return Pose(position, nearest_half_turn(rotation, world.gripper_rotation))
 
 
 def _ahead(world: World, name: str, target: str) -> Pose:
