@@ -17,12 +17,14 @@ from envs.demos import Demo, DemoFile
 from policy.processing import Processor
 from policy.tokens import compute_statistics
 
-IDLE_MOTION = np.zeros(6)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One demonstration; pictures of every `stride`-th step alone, since neighbours are alike."""
+    """One demonstration; pictures of every `stride`-th step alone, since neighbours are alike.
+
+    It ends with success, as an episode does. What files hold after that is mostly rest, and rest is the one
+    action that is always exactly the same: taught often, it is the greedy choice wherever others vary.
+    """
 
     instruction: str
     frames: np.ndarray
@@ -65,15 +67,16 @@ def read_episodes(files: Iterable[Path], stride: int) -> Iterator[Episode]:
 
 
 def _episode(demo: Demo, instruction: str, stride: int) -> Episode:
-    width = np.abs(demo.gripper).sum(axis=1, keepdims=True)
-    position = demo.end_effector[:, :3]
+    until = slice(demo.num_steps)
+    width = np.abs(demo.gripper[until]).sum(axis=1, keepdims=True)
+    position, actions = demo.end_effector[until, :3], demo.clean_actions[until]
     return Episode(
         instruction=instruction,
-        frames=np.ascontiguousarray(demo.frames[::stride]),
+        frames=np.ascontiguousarray(demo.frames[until][::stride]),
         stride=stride,
-        actions=demo.clean_actions,
+        actions=actions,
         pose=np.concatenate([position, width], axis=1),
-        next_grip=position[next_switch(demo.clean_actions[:, 6])],
+        next_grip=position[next_switch(actions[:, 6])],
     )
 
 
@@ -126,10 +129,9 @@ class ImitationData:
         )
 
     def _tokens(self, episode: Episode, steps: np.ndarray) -> np.ndarray:
-        """(len(steps), A): the K actions from each step on; past the end the arm rests, gripper as it was."""
+        """(len(steps), A): the K actions from each step on; past the end the last one goes on."""
         num_steps = self.processor.config.num_action_steps
-        rest = np.append(IDLE_MOTION, episode.actions[-1, 6])
-        padded = np.concatenate([episode.actions, np.tile(rest, (num_steps, 1))])
+        padded = np.concatenate([episode.actions, np.tile(episode.actions[-1], (num_steps, 1))])
         return np.stack([self.processor.encode(padded[t : t + num_steps]) for t in steps]).astype(np.int64)
 
 
