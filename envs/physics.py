@@ -31,12 +31,17 @@ _GRIPPER_SPEED = 0.01
 _FINGERS = np.array([-1.0, 1.0])
 _POSTURE_KP = 10.0
 _POSTURE_KD = 2.0 * np.sqrt(_POSTURE_KP)
-_DIVERGED = [
-    mujoco.mjtWarning.mjWARN_BADQPOS,
-    mujoco.mjtWarning.mjWARN_BADQVEL,
-    mujoco.mjtWarning.mjWARN_BADQACC,
-]
-"""Of MuJoCo's warnings, those about positions, velocities and accelerations that are not finite."""
+_DIVERGED = np.array(
+    [
+        int(warning)
+        for warning in (
+            mujoco.mjtWarning.mjWARN_BADQPOS,
+            mujoco.mjtWarning.mjWARN_BADQVEL,
+            mujoco.mjtWarning.mjWARN_BADQACC,
+        )
+    ]
+)
+"""Numbers of the warnings that MuJoCo gives before it resets a state that is not finite."""
 
 
 class SimulationDivergedError(RuntimeError):
@@ -159,6 +164,7 @@ class ArmControl:
         states then differ by 2e-10 at most; without it, by 7e-2.
         """
         mujoco.mj_step1(self._model, self._data)
+        self._check_finite()
         mujoco.mj_forwardSkip(self._model, self._data, mujoco.mjtStage.mjSTAGE_VEL, True)
 
     def _set_goal(self, action: np.ndarray) -> None:
@@ -200,11 +206,8 @@ class ArmControl:
 
     def _check_finite(self) -> None:
         """MuJoCo answers a bad state by silently resetting it, which must not pass for an episode."""
-        for warning in _DIVERGED:
-            if self._data.warning[warning].number:
-                raise SimulationDivergedError(
-                    f"The simulator's state is not finite (MuJoCo: {warning.name})."
-                )
+        if self._data.warning.number[_DIVERGED].any():
+            raise SimulationDivergedError("The simulator's state is no longer finite.")
 
 
 def _rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
