@@ -3,6 +3,8 @@
 A joint tells how its part moves; the part's own surface tells where to take hold or push.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from envs.expert.carrying import reach, release
@@ -11,6 +13,8 @@ from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, go, hold, hold
 from envs.expert.motion import pointing, rotation_about, toward
 from envs.expert.world import World
 
+Until = Callable[[], bool]
+"""Whether a movement has done its work."""
 ATTEMPTS = 3
 GRIP_STEPS = 9
 DRAG_STEPS = 45
@@ -23,33 +27,33 @@ DOOR_LEVER = 0.17
 """Distance from the hinge at which a door is pushed."""
 
 
-def open_drawer(world: World, region: str, goal: tuple[str, ...]) -> Skill:
-    """Take the handle from the front and pull until the goal holds and a little more."""
+def open_drawer(world: World, region: str, is_open: Until) -> Skill:
+    """Take the handle from the front and pull."""
     joint = world.joint_of(region)
-    outward = _outward(world, joint)
+    outward = world.opening_direction(joint)
     for _ in range(ATTEMPTS):
         handle = Pose(_handle(world, joint, outward), _facing(world, outward, PULL_TILT, UP))
         yield from go(world, "approach", handle.at(handle.position + 0.1 * outward), OPEN, near=0.02)
         yield from go(world, "reach", handle, OPEN, speed=0.5, near=0.012, limit=30)
         yield from hold(world, "grasp", handle, CLOSE, GRIP_STEPS)
-        yield from _drag(world, "pull", handle, outward, goal)
+        yield from _drag(world, "pull", handle, outward, is_open)
         yield from hold_here(world, "release", OPEN, GRIP_STEPS)
         yield from _step_back(world, outward)
-        if world.holds(goal):
+        if is_open():
             return
 
 
 def close_drawer(world: World, region: str, goal: tuple[str, ...]) -> Skill:
     """Push against the handle with closed fingers."""
     joint = world.joint_of(region)
-    outward = _outward(world, joint)
+    outward = world.opening_direction(joint)
     sideways = np.cross(outward, UP)
     for _ in range(ATTEMPTS):
         front = Pose(_handle(world, joint, outward), _facing(world, outward, PUSH_TILT, sideways))
         before = front.at(front.position + 0.07 * outward)
         yield from go(world, "approach", before.raised(0.1), CLOSE, near=0.03)
         yield from go(world, "reach", before, CLOSE, near=0.02, limit=25)
-        yield from _drag(world, "push", front, -outward, goal)
+        yield from _drag(world, "push", front, -outward, lambda: world.holds(goal))
         yield from _step_back(world, outward)
         if world.holds(goal):
             return
@@ -88,11 +92,6 @@ def turn_knob(world: World, fixture: str, goal: tuple[str, ...]) -> Skill:
             return
 
 
-def _outward(world: World, joint: str) -> np.ndarray:
-    """Unit vector along which a drawer opens."""
-    return world.joint_axis(joint) * np.sign(world.model.joint(joint).range.sum())
-
-
 def _handle(world: World, joint: str, outward: np.ndarray) -> np.ndarray:
     """Middle of what sticks out furthest."""
     points = world.joint_points(joint)
@@ -105,10 +104,10 @@ def _facing(world: World, outward: np.ndarray, tilt: float, fingers: np.ndarray)
     return nearest_half_turn(pointing(-outward - tilt * UP, fingers), world.gripper_rotation)
 
 
-def _drag(world: World, phase: str, pose: Pose, direction: np.ndarray, goal: tuple[str, ...]) -> Skill:
-    """Along a straight line through the pose, until the goal holds."""
+def _drag(world: World, phase: str, pose: Pose, direction: np.ndarray, is_done: Until) -> Skill:
+    """Along a straight line through the pose."""
     for _ in range(DRAG_STEPS):
-        if world.holds(goal):
+        if is_done():
             return
         gone = (world.gripper_position - pose.position) @ direction
         ahead = pose.at(pose.position + (gone + 0.05) * direction)

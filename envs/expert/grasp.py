@@ -71,7 +71,7 @@ def rim_grasps(world: World, name: str, points: np.ndarray) -> list[Grasp]:
             _clearance(
                 obstacles, at + outward * FINGER_OFFSET, outward, FINGER_HALF_DEPTH, FINGER_HALF_WIDTH
             ),
-            _palm_clearance(obstacles, at, outward, height),
+            palm_clearance(obstacles, at, outward, height),
         )
         grasps.append(_grasp(world, name, at, height, outward, _rim_score(world, at, outward, clearance)))
     return grasps
@@ -157,7 +157,7 @@ def _clearance(
     return float(gaps.min(initial=0.2))
 
 
-def _palm_clearance(obstacles: np.ndarray, at: np.ndarray, along: np.ndarray, height: float) -> float:
+def palm_clearance(obstacles: np.ndarray, at: np.ndarray, along: np.ndarray, height: float) -> float:
     high = obstacles[obstacles[:, 2] > height + PALM_HEIGHT]
     return _clearance(high, at, along, PALM_HALF_DEPTH, PALM_HALF_WIDTH)
 

@@ -28,6 +28,8 @@ def plan_spot(world: World, name: str, target: str, *, inside: bool, share: tupl
     if not world.is_region(target):
         return Spot(center[:2], _surface_below(world.points(target), center[:2]) + GAP)
     xy = center[:2] + _share_offset(world, name, target, share)
+    if world.is_movable(target):
+        xy = xy + _to_the_front(world, name, target)
     parent = world.parent(target)
     if parent is None:
         return Spot(xy, center[2] + GAP)
@@ -44,6 +46,13 @@ def _surface_below(points: np.ndarray, xy: np.ndarray, default: float = -np.inf)
     near = points[np.linalg.norm(points[:, :2] - xy, axis=1) < 0.03]
     height = float(near[:, 2].max(initial=-np.inf))
     return height if np.isfinite(height) else default
+
+
+def _to_the_front(world: World, name: str, drawer: str) -> np.ndarray:
+    """Against the front of a drawer: the back may be under what the drawer came out of."""
+    outward = world.opening_direction(world.joint_of(drawer))[:2]
+    radius = np.ptp(world.points(name), axis=0)[:2].max() / 2
+    return outward * max(0.0, np.abs(world.region_half_size(drawer)[:2] @ outward) - radius - GAP)
 
 
 def _share_offset(world: World, name: str, target: str, share: tuple[int, int]) -> np.ndarray:

@@ -10,6 +10,8 @@ from envs.expert.world import World
 Goal = tuple[str, ...]
 """As in the task file: ("on", "bowl_1", "plate_1"), ("open", "cabinet_1_top_region"), ("turnon", "stove_1")"""
 
+AJAR = 0.115
+"""An opening, m, that takes an object and leaves room for the hand beside the drawer."""
 ORDER = ("turnon", "open", "on", "in", "close", "turnoff")
 """A hob is lit and a drawer opened before something is put there; doors are closed at the end."""
 
@@ -28,16 +30,20 @@ def achieve(world: World, goal: Goal, goals: list[Goal]) -> Skill:
         case ("in", name, target) if has_door(world, target):
             yield from insert(world, name, target, goal)
         case ("on" | "in", name, target):
-            if goal[0] == "in" and world.is_movable(target) and not world.holds(("open", target)):
-                yield from open_drawer(world, target, ("open", target))
+            if goal[0] == "in" and world.is_movable(target) and not _is_ajar(world, target):
+                yield from open_drawer(world, target, lambda: _is_ajar(world, target))
             yield from pick_and_place(world, name, target, goal, _share(goal, goals))
         case ("open", region):
-            yield from open_drawer(world, region, goal)
+            yield from open_drawer(world, region, lambda: world.holds(goal))
         case ("close", part):
             skill = close_drawer if world.is_region(part) else close_door
             yield from skill(world, part, goal)
         case ("turnon" | "turnoff", fixture):
             yield from turn_knob(world, fixture, goal)
+
+
+def _is_ajar(world: World, region: str) -> bool:
+    return abs(world.joint_value(world.joint_of(region))) > AJAR
 
 
 def _share(goal: Goal, goals: list[Goal]) -> tuple[int, int]:

@@ -5,14 +5,16 @@ The closed fingertips stay behind the object, seen from the target, and push its
 
 import numpy as np
 
-from envs.expert.grasp import DOWN, MAX_OPENING
-from envs.expert.motion import CLOSE, Command, Pose, Skill, go, nearest_half_turn, pointing, toward
+from envs.expert.grasp import DOWN, MAX_OPENING, palm_clearance
+from envs.expert.motion import CLOSE, Command, Pose, Skill, go, nearest_half_turn, pointing, rotation_about, toward
 from envs.expert.world import World
 
 ATTEMPTS = 4
 FLAT = 0.03
 """Nothing to take hold of: lower than this and too wide for the fingers."""
 TIP_HEIGHT = 0.012
+PALM_REACH = 0.073
+"""From the fingertips to the middle of the hand."""
 LEAN = 0.5
 """The hand leans over the object, away from what may stand behind it: sideways per length down."""
 PUSH_STEPS = 70
@@ -51,8 +53,16 @@ def _behind(world: World, name: str, target: str, gap: float) -> Pose:
     radius = float(np.max((points - world.position(name)) @ -way))
     position = world.position(name) - (radius + gap) * way
     position[2] = points[:, 2].min() + TIP_HEIGHT
-    rotation = pointing(DOWN - LEAN * way, np.cross(way, DOWN))
-    return Pose(position, nearest_half_turn(rotation, world.gripper_rotation))
+    return Pose(position, _leaning(world, name, position, way))
+
+
+def _leaning(world: World, name: str, position: np.ndarray, way: np.ndarray) -> np.ndarray:
+    """The hand's rotation, its wide side about square to the way, where there is most room."""
+    obstacles = world.obstacles({name})
+    palm = position + LEAN * PALM_REACH * way
+    sides = [rotation_about(DOWN, angle) @ np.cross(way, DOWN) for angle in np.deg2rad(np.arange(-45, 46, 15))]
+    best = max(sides, key=lambda side: palm_clearance(obstacles, palm[:2], side[:2], position[2]))
+    return nearest_half_turn(pointing(DOWN - LEAN * way, best), world.gripper_rotation)
 
 
 def _ahead(world: World, name: str, target: str) -> Pose:

@@ -118,6 +118,10 @@ class World:
     def joint_axis(self, joint: str) -> np.ndarray:
         return self.data.joint(joint).xaxis.copy()
 
+    def opening_direction(self, joint: str) -> np.ndarray:
+        """Unit vector along which a drawer opens."""
+        return self.joint_axis(joint) * np.sign(self.model.joint(joint).range.sum())
+
     def joint_anchor(self, joint: str) -> np.ndarray:
         return self.data.joint(joint).xanchor.copy()
 
