@@ -1,5 +1,6 @@
 # `make demo` and `make test` are all that a new user needs: each sets up what is missing first.
 .DEFAULT_GOAL := help
+MINUTES ?= 20
 PYTHON_BIN := .venv/bin/python
 
 .PHONY: help setup demo test test-all lint format lock
@@ -9,6 +10,10 @@ help:  ## what can be made
 
 setup:  ## install everything into .venv (quick when nothing changed)
 	@bash scripts/setup.sh
+
+demo: setup  ## improve a tiny VLA on two CPU cores (MINUTES=20 by default)
+	.venv/bin/vlarl train experiments/tiny_cpu.yaml run.max_minutes=$(MINUTES) \
+		run.name=demo-$$(date +%Y%m%d-%H%M%S)
 
 test: setup  ## the tests that finish in minutes
 	$(PYTHON_BIN) -m pytest
