@@ -45,11 +45,11 @@ class SftOptions:
     batch_size: int = 32
     lr: float = 2e-3
     weight_decay: float = 0.01
-    label_sigma: float = 6.0
+    label_sigma: float = 4.0
     """Width of the soft labels, in bins. If narrow, rare but always equal actions win over varied ones."""
     pose_weight: float = 1.0
     grip_weight: float = 1.0
-    max_shift: int = 4
+    max_shift: int = 1
     """Pixels that a training crop may be off the middle."""
     frame_stride: int = 2
     """Every how many steps of a demonstration there is an example."""
