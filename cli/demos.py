@@ -1,13 +1,14 @@
-"""Record the scripted expert's demonstrations as LIBERO's datasets; check, describe and film what is recorded.
+"""Record the scripted expert's demonstrations as LIBERO's datasets; check, describe and film what is
+recorded.
 
   vlarl demos record --suite libero_spatial --episodes 50 --noise 0.5 --out demos
   vlarl demos check demos/libero_spatial/*.hdf5
   vlarl demos info demos/libero_spatial/*.hdf5
   vlarl demos video demos/libero_spatial/<task>_demo.hdf5 --episode 3 --out episode.mp4
 
-Recording writes one file per task, <out>/<suite>/<task>_demo.hdf5, and skips files that are there already, so an
-interrupted recording is continued by the same command. Start numbers are seeds: the same command, the same files.
-With noise, `actions` are disturbed as executed and `clean_actions` are what to imitate.
+Recording writes one file per task, <out>/<suite>/<task>_demo.hdf5, and skips files that are there already,
+so an interrupted recording is continued by the same command. Start numbers are seeds: the same command, the
+same files. With noise, `actions` are disturbed as executed and `clean_actions` are what to imitate.
 """
 
 import argparse
@@ -144,7 +145,8 @@ def _summary(demos: "list[Demo]") -> str:
     num_solved = sum(demo.success for demo in demos)
     mean_steps = sum(demo.num_steps for demo in demos) / max(1, len(demos))
     num_samples = sum(demo.num_samples for demo in demos)
-    return f"{len(demos)} episodes, {num_solved} solved, {mean_steps:.0f} steps on average, {num_samples} samples"
+    solved = f"{len(demos)} episodes, {num_solved} solved, {mean_steps:.0f} steps on average"
+    return f"{solved}, {num_samples} samples"
 
 
 def _outcome(success: bool) -> str:

@@ -1,7 +1,8 @@
-"""Recording and replaying the expert's episodes. In: a `Recording` (task, how many, how noisy). Out: files, verdicts.
+"""Recording and replaying the expert's episodes. In: a `Recording` (task, how many, how noisy). Out: files,
+verdicts.
 
-Episodes are simulated in worker processes and written by the caller, one file per task, in the order of their start
-numbers: the same recording gives the same file whatever the number of processes.
+Episodes are simulated in worker processes and written by the caller, one file per task, in the order of
+their start numbers: the same recording gives the same file whatever the number of processes.
 """
 
 import multiprocessing
@@ -58,7 +59,8 @@ class Recording:
 def record(
     recording: Recording, out: Path, pool: ProcessPoolExecutor, report: Callable[[Demo], None]
 ) -> tuple[Path, bool]:
-    """The task's file, and whether it had to be made: one that is there already, made the same way, is kept."""
+    """The task's file, and whether it had to be made: one that is there already, made the same way, is
+    kept."""
     recorded = task(TaskId(suite=recording.suite, index=recording.task))
     path = demo_path(out, recorded)
     if path.exists():
@@ -95,7 +97,8 @@ def record_episode(recording: Recording, start: Start) -> Demo:
 
 
 def replay(demo: Demo, assets: Path) -> tuple[bool, float]:
-    """Executes the actions again from the stored start: (success, largest difference of the states on the way)."""
+    """Executes the actions again from the stored start: (success, largest difference of the states on the
+    way)."""
     if demo.start is None:
         raise ValueError(
             "This file does not say how its episodes began (places of fixtures, state of the controller), "
@@ -125,8 +128,8 @@ def _wanted(recording: Recording, pool: ProcessPoolExecutor) -> Iterator[Demo]:
             yield demo
         elif attempts >= ATTEMPTS_PER_EPISODE * recording.episodes:
             raise ValueError(
-                f"The expert solved {recording.suite} task {recording.task} in {found} of {attempts} episodes with "
-                f"noise {recording.noise}; use less noise, or keep the failures."
+                f"The expert solved {recording.suite} task {recording.task} in {found} of {attempts} tries "
+                f"with noise {recording.noise}; use less noise, or keep the failures."
             )
 
 

@@ -1,11 +1,13 @@
 """Demonstrations on disk, in LIBERO's own dataset layout.
 
-In: `Demo`s of one task to a `DemoWriter`. Out: `DemoFile`, a sequence of `Demo`s; LIBERO's published files load as well.
+In: `Demo`s of one task to a `DemoWriter`. Out: `DemoFile`, a sequence of `Demo`s; LIBERO's published files
+load as well.
 
-The layout: data/demo_<i>/{actions, states, robot_states, rewards, dones, obs/{agentview_rgb, ee_pos, ee_ori, ee_states,
-gripper_states, joint_states}}. As in LIBERO, `actions` are those that were executed and pictures lie upside down, as
-robosuite renders them; `Demo` has them upright. Ours add `clean_actions` and `phases`, and say how to replay.
-T steps, S numbers of a state, H W image height and width. Observation and state t are those before action t.
+The layout: data/demo_<i>/{actions, states, robot_states, rewards, dones, obs/{agentview_rgb, ee_pos,
+ee_ori, ee_states, gripper_states, joint_states}}. As in LIBERO, `actions` are those that were executed and
+pictures lie upside down, as robosuite renders them; `Demo` has them upright. Ours add `clean_actions` and
+`phases`, and say how to replay. T steps, S numbers of a state, H W image height and width. Observation and
+state t are those before action t.
 """
 
 import json
@@ -33,7 +35,8 @@ class Demo:
     actions: np.ndarray
     """(T, 7) float64 as executed."""
     clean_actions: np.ndarray
-    """(T, 7) float64 as the expert meant them: the labels to imitate. The executed ones in a published file."""
+    """(T, 7) float64 as the expert meant them: the labels to imitate. The executed ones in a published
+    file."""
     phases: tuple[str, ...]
     """What each action was for; "" in a published file."""
     states: np.ndarray
@@ -95,7 +98,8 @@ class DemoWriter:
 
 
 class DemoFile(Sequence[Demo]):
-    """The demonstrations of one file, read one at a time: `with DemoFile(path) as demos: for demo in demos: ...`"""
+    """The demonstrations of one file, read one at a time: `with DemoFile(path) as demos: for demo in demos:
+    ...`"""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -160,7 +164,8 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except (OSError, KeyError, RuntimeError, TypeError, UnicodeError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is damaged or no file of demonstrations in LIBERO's layout ({error}); record or fetch it again."
+            f"{path} is damaged or no file of demonstrations in LIBERO's layout ({error}); "
+            "record or fetch it again."
         ) from error
 
 

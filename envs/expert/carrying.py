@@ -1,4 +1,5 @@
-"""Pick up and put down. In: the world, an object, a target. Out: a skill (generator of commands) per movement.
+"""Pick up and put down. In: the world, an object, a target. Out: a skill (generator of commands) per
+movement.
 
 Every step looks at where things are now, so a knock on the arm or the object is corrected on the way.
 """
@@ -8,7 +9,19 @@ from collections.abc import Callable, Generator
 import numpy as np
 
 from envs.expert.grasp import Grasp, plan_grasp
-from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, distance, go, hold, hold_here, toward, turn_left
+from envs.expert.motion import (
+    CLOSE,
+    OPEN,
+    Command,
+    Pose,
+    Skill,
+    distance,
+    go,
+    hold,
+    hold_here,
+    toward,
+    turn_left,
+)
 from envs.expert.place import Spot, plan_spot
 from envs.expert.world import World
 
@@ -22,6 +35,10 @@ MOVED = 0.012
 """An object that has moved further than this is looked at anew."""
 LIFT_TO_COUNT = 0.02
 DROPPED = 0.04
+NEIGHBOURHOOD = 0.09
+"""What is so near the spot has to be cleared until the object is in line with it."""
+DODGE = 0.02
+"""Room that an object on its way up should have around it."""
 DESCENT_STEPS = 30
 """Whoever has not arrived by then stands on something, and closes the fingers where they are."""
 
@@ -65,7 +82,7 @@ def reach(world: World, name: str, plan: Callable[[], Grasp]) -> SkillWithGrasp:
         if distance(world, grasp.pose) < 0.007 and turned < 0.08:
             break
         here, goal = world.gripper_position, grasp.pose.position
-        waypoint = over(here, goal, clear, in_line=0.02 if turned < 0.25 else 0.0)
+        waypoint = over(here, goal, clear, goal[2] + 0.05, in_line=0.02 if turned < 0.25 else 0.0)
         above = here[2] - goal[2]
         phase = "approach" if above > 0.05 else "descend"
         num_low += phase == "descend"
@@ -85,26 +102,44 @@ def carry(world: World, name: str, spot: Spot, rotation: np.ndarray) -> Skill:
     start, offset = world.gripper_position, world.gripper_position - world.position(name)
     hang = start[2] - world.points(name)[:, 2].min()
     clear = world.highest_between(start, spot.xy, CORRIDOR, skip={name}) + hang + CARRY_MARGIN
+    around = world.highest_between(spot.xy, spot.xy, NEIGHBOURHOOD, skip={name}) + hang + 0.015
     for step in range(90):
         here, held = world.gripper_position, world.gripper_position - world.position(name)
         goal = np.append(spot.xy + held[:2], spot.bottom + hang)
         if np.linalg.norm(goal - here) < 0.007 or np.linalg.norm(held - offset) > DROPPED:
             return
-        waypoint = over(here, goal, max(clear, goal[2] + 0.02), in_line=0.02)
+        waypoint = over(here, goal, max(clear, goal[2] + 0.02), around, in_line=0.02)
+        if waypoint[2] > here[2] + 0.02:
+            waypoint[:2] += _dodge(world, name, clear)
         lowering = waypoint[2] < here[2] - 0.01
         phase = "lower" if lowering else "carry"
         speed = (0.5 if here[2] < goal[2] + 0.04 else 0.9) if lowering else min(0.8, 0.3 + 0.1 * step)
         yield Command(phase, toward(world, Pose(waypoint, rotation), CLOSE, speed))
 
 
-def over(here: np.ndarray, goal: np.ndarray, clear: float, in_line: float) -> np.ndarray:
-    """Next point on the way up, across at `clear`, and down once within `in_line` (m) of the goal's axis."""
+def _dodge(world: World, name: str, clear: float) -> np.ndarray:
+    """(2,) a step away from what hangs over the object on its way up: an open drawer, a shelf."""
+    points = world.points(name)
+    middle, top = points.mean(axis=0)[:2], points[:, 2].max()
+    radius = np.ptp(points, axis=0)[:2].max() / 2
+    around = world.obstacles({name})
+    over = around[(around[:, 2] > top) & (around[:, 2] < clear)][:, :2] - middle
+    over = over[np.linalg.norm(over, axis=1) < radius + DODGE]
+    if len(over) == 0:
+        return np.zeros(2)
+    away = -over.mean(axis=0)
+    return DODGE * away / (np.linalg.norm(away) + 1e-9)
+
+
+def over(here: np.ndarray, goal: np.ndarray, clear: float, near: float, in_line: float) -> np.ndarray:
+    """Next point on the way: up to `clear`, across, down to `near` (heights), and further once `in_line`
+    (m)."""
     aside = float(np.linalg.norm(goal[:2] - here[:2]))
     if aside < in_line:
         return np.append(goal[:2], goal[2] + np.clip(6 * (aside - 0.01), 0, clear - goal[2]))
     if aside > 0.06 and here[2] < clear - 0.03:
         return np.append(here[:2], clear)
-    return np.append(goal[:2], clear if aside > 0.06 else min(clear, goal[2] + 0.05))
+    return np.append(goal[:2], clear if aside > 0.06 else min(clear, near))
 
 
 def release(world: World) -> Skill:

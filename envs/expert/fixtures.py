@@ -9,8 +9,20 @@ import numpy as np
 
 from envs.expert.carrying import reach, release
 from envs.expert.grasp import Grasp, side_grasps
-from envs.expert.motion import CLOSE, OPEN, Command, Pose, Skill, go, hold, hold_here, nearest_half_turn
-from envs.expert.motion import pointing, rotation_about, toward
+from envs.expert.motion import (
+    CLOSE,
+    OPEN,
+    Command,
+    Pose,
+    Skill,
+    go,
+    hold,
+    hold_here,
+    nearest_half_turn,
+    pointing,
+    rotation_about,
+    toward,
+)
 from envs.expert.world import World
 
 Until = Callable[[], bool]
@@ -20,7 +32,8 @@ GRIP_STEPS = 9
 DRAG_STEPS = 45
 UP = np.array([0.0, 0.0, 1.0])
 PULL_TILT, PUSH_TILT = 0.2, 1.0
-"""How far the hand points down, per length forward: level to pull, slanting to keep the palm clear of a cabinet."""
+"""How far the hand points down, per length forward: level to pull, slanting to keep the palm clear of a
+cabinet."""
 TURN = 0.8
 """Angle, rad, that a knob is turned at least."""
 DOOR_LEVER = 0.17

@@ -22,6 +22,7 @@ PALM_HALF_DEPTH, PALM_HALF_WIDTH, PALM_HEIGHT = 0.105, 0.035, 0.028
 """The palm's half extents, and how far above the fingertips it begins."""
 FINGERTIP = 0.0085
 """Fingers reach this far below the point between their pads."""
+WRIST_HALF_WIDTH, WRIST_HEIGHT = 0.06, 0.115
 RIM_DEPTH = 0.018
 """How far the fingertips reach below a rim."""
 SIDE_DEPTHS = (0.035, 0.025, 0.013, 0.008)
@@ -89,7 +90,10 @@ def rim_center(points: np.ndarray) -> np.ndarray:
         offset = top - center
         radius = np.linalg.norm(offset, axis=1)
         wall = np.abs(radius - np.median(radius)) < 0.012
-        center = center + 2 * (offset - offset / radius[:, None] * np.median(radius))[wall].mean(axis=0)
+        if not wall.any():
+            break
+        outward = offset[wall] / radius[wall, None]
+        center = center + 2 * (offset[wall] - outward * np.median(radius)).mean(axis=0)
     return center
 
 
@@ -158,8 +162,13 @@ def _clearance(
 
 
 def palm_clearance(obstacles: np.ndarray, at: np.ndarray, along: np.ndarray, height: float) -> float:
+    """Room for the palm and, above it, for the wrist, whose half width is the same all round."""
     high = obstacles[obstacles[:, 2] > height + PALM_HEIGHT]
-    return _clearance(high, at, along, PALM_HALF_DEPTH, PALM_HALF_WIDTH)
+    higher = obstacles[obstacles[:, 2] > height + WRIST_HEIGHT]
+    return min(
+        _clearance(high, at, along, PALM_HALF_DEPTH, PALM_HALF_WIDTH),
+        _clearance(higher, at, along, WRIST_HALF_WIDTH, WRIST_HALF_WIDTH),
+    )
 
 
 def _grasp(world: World, name: str, at: np.ndarray, height: float, along: np.ndarray, score: float) -> Grasp:

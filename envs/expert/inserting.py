@@ -1,13 +1,25 @@
 """Something with a handle into something with a door. In: the world, an object, a region. Out: a skill.
 
-The hand is nearly level: it takes the handle from behind, lifts, moves in through the opening, and backs out the same way.
+The hand is nearly level: it takes the handle from behind, lifts, moves in through the opening, and backs
+out the same way.
 """
 
 import numpy as np
 
 from envs.expert.fixtures import UP
 from envs.expert.grasp import rim_center
-from envs.expert.motion import CLOSE, OPEN, Pose, Skill, go, hold, hold_here, nearest_half_turn, pointing, rotation_about
+from envs.expert.motion import (
+    CLOSE,
+    OPEN,
+    Pose,
+    Skill,
+    go,
+    hold,
+    hold_here,
+    nearest_half_turn,
+    pointing,
+    rotation_about,
+)
 from envs.expert.world import World
 
 ATTEMPTS = 3
@@ -31,7 +43,9 @@ def insert(world: World, name: str, region: str, goal: tuple[str, ...]) -> Skill
     inward = _inward(world, region)
     for _ in range(ATTEMPTS):
         handle = _handle(world, name)
-        rotation = nearest_half_turn(pointing(inward - TILT * UP, np.cross(UP, inward)), world.gripper_rotation)
+        rotation = nearest_half_turn(
+            pointing(inward - TILT * UP, np.cross(UP, inward)), world.gripper_rotation
+        )
         grip = Pose(handle, rotation)
         yield from go(world, "approach", grip.at(handle - 0.1 * inward), OPEN, near=0.015)
         yield from go(world, "reach", grip, OPEN, speed=0.5, near=0.008, limit=30)

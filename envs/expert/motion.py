@@ -1,6 +1,7 @@
 """Moving the gripper. In: where it should be. Out: one action of LIBERO's controller at a time.
 
-An action is 7 numbers in [-1, 1]: translation (1 = 5 cm), rotation vector (1 = 0.5 rad), gripper (1 closes it).
+An action is 7 numbers in [-1, 1]: translation (1 = 5 cm), rotation vector (1 = 0.5 rad), gripper (1 closes
+it).
 """
 
 from collections.abc import Iterator
@@ -108,7 +109,8 @@ def go(
     turn: float = 0.1,
     limit: int = 50,
 ) -> Skill:
-    """Straight to the pose, until `near` it (metres) and turned within `turn` (rad), for `limit` steps at most."""
+    """Straight to the pose, until `near` it (metres) and turned within `turn` (rad), for `limit` steps at
+    most."""
     for _ in range(limit):
         if distance(world, pose) < near and np.linalg.norm(turn_left(world, pose)) < turn:
             return

@@ -1,8 +1,8 @@
 """Disturbed actions, so that demonstrations show states off the straight path and how to get back from them.
 
-In: a clean command. Out: the action to execute. Noise is held for some steps, since white noise averages out, and
-it is weak where fingers and object nearly touch. Now and then, on the way to the object, the arm is shoved down
-and aside; the expert then looks anew.
+In: a clean command. Out: the action to execute. Noise is held for some steps, since white noise averages
+out, and it is weak where fingers and object nearly touch. Now and then, on the way to the object, the arm
+is shoved down and aside; the expert then looks anew.
 """
 
 import numpy as np

@@ -1,4 +1,5 @@
-"""Where an object should go. In: the world, an object, its goal's target. Out: a spot for the object's bottom."""
+"""Where an object should go. In: the world, an object, its goal's target. Out: a spot for the object's
+bottom."""
 
 from dataclasses import dataclass
 

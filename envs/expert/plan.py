@@ -8,7 +8,8 @@ from envs.expert.pushing import is_flat, push
 from envs.expert.world import World
 
 Goal = tuple[str, ...]
-"""As in the task file: ("on", "bowl_1", "plate_1"), ("open", "cabinet_1_top_region"), ("turnon", "stove_1")"""
+"""As in the task file: ("on", "bowl_1", "plate_1"), ("open", "cabinet_1_top_region"), ("turnon",
+"stove_1")"""
 
 AJAR = 0.115
 """An opening, m, that takes an object and leaves room for the hand beside the drawer."""

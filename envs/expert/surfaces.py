@@ -1,4 +1,5 @@
-"""Points on the collision surface of one MuJoCo geom. In: its number. Out: (N, 3) points in the geom's frame."""
+"""Points on the collision surface of one MuJoCo geom. In: its number. Out: (N, 3) points in the geom's
+frame."""
 
 from typing import Any
 

@@ -1,6 +1,8 @@
-"""What the expert may look at: everything. In: an environment. Out: geometry of the gripper, objects and regions.
+"""What the expert may look at: everything. In: an environment. Out: geometry of the gripper, objects and
+regions.
 
-Objects, fixtures and regions go by the names of the task file. Positions are metres in the world frame; N points.
+Objects, fixtures and regions go by the names of the task file. Positions are metres in the world frame; N
+points.
 """
 
 from collections.abc import Collection, Sequence
