@@ -1,5 +1,6 @@
 """Episodes as H.264 video with a caption strip. In: uint8 frames and one caption each. Out: an MP4 file."""
 
+import shutil
 import subprocess
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -80,11 +81,15 @@ def _encode(path: Path, frames: list[np.ndarray], fps: int) -> None:
 
 
 def _ffmpeg() -> str:
+    """The program's path: $IMAGEIO_FFMPEG_EXE, or the one that imageio-ffmpeg brings."""
     import imageio_ffmpeg
 
     try:
-        return imageio_ffmpeg.get_ffmpeg_exe()
-    except RuntimeError as error:
+        program = shutil.which(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        program = None
+    if program is None:
         raise ValueError(
             "Videos need ffmpeg: reinstall imageio-ffmpeg, which brings one, or set IMAGEIO_FFMPEG_EXE."
-        ) from error
+        )
+    return program

@@ -1,0 +1,115 @@
+"""How often and how fast the scripted expert solves each task, as a Markdown table.
+
+  python -m benchmarks.expert --suites libero_spatial libero_object --starts 20 --assets primitive libero
+
+Half of the starts are published ones, half are fresh ones that nothing was tuned on. Without rendering.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.types import Start, StateSource, TaskId
+
+if TYPE_CHECKING:
+    from envs.environment import LiberoEnv
+
+HELD_OUT = 910_000_000
+"""First seed of the fresh starts; demonstrations and training draw theirs from far below."""
+PATIENCE = 20
+"""Steps after the expert has given up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The expert on one task."""
+
+    steps: list[int]
+    """Of the solved episodes."""
+    num_starts: int
+
+    def __str__(self) -> str:
+        mean = f"{sum(self.steps) / len(self.steps):.0f}" if self.steps else "-"
+        return f"{len(self.steps)}/{self.num_starts} | {mean}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--suites", nargs="+", default=["libero_spatial", "libero_object", "libero_goal", "libero_10"]
+    )
+    parser.add_argument("--assets", nargs="+", default=["primitive"], help="primitive, libero, or folders")
+    parser.add_argument("--starts", type=int, default=20, help="per task")
+    parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    columns = "".join(f" {Path(assets).name}: solved | mean steps |" for assets in args.assets)
+    print(f"| task |{columns}\n|---|{'---|---|' * len(args.assets)}", flush=True)
+    with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
+        for suite in args.suites:
+            _print_suite(pool, suite, args)
+
+
+def _print_suite(pool: ProcessPoolExecutor, suite: str, args: argparse.Namespace) -> None:
+    from envs.suites import suite_tasks
+
+    tasks = suite_tasks(suite)
+    jobs = [
+        [pool.submit(score, task.id, assets, args.starts, args.noise) for assets in args.assets]
+        for task in tasks
+    ]
+    rows = []
+    for task, row in zip(tasks, jobs, strict=True):
+        scores = [job.result() for job in row]
+        rows.append(scores)
+        print(f"| {task.id} {task.instruction} | {' | '.join(map(str, scores))} |", flush=True)
+    totals = [
+        Score([steps for score in column for steps in score.steps], sum(score.num_starts for score in column))
+        for column in zip(*rows, strict=True)
+    ]
+    print(f"| **{suite}** | {' | '.join(map(str, totals))} |", flush=True)
+
+
+def score(task_id: TaskId, assets: str, num_starts: int, noise: float) -> Score:
+    from envs.assets import resolve_assets
+    from envs.environment import LiberoEnv
+    from envs.suites import task
+
+    env = LiberoEnv(task(task_id), assets=resolve_assets(assets), render=None)
+    steps = [_steps(env, start, noise) for start in _starts(task_id, num_starts)]
+    return Score([taken for taken in steps if taken is not None], num_starts)
+
+
+def _starts(task_id: TaskId, num_starts: int) -> list[Start]:
+    published = [Start(task=task_id, source=StateSource.PUBLISHED, number=i) for i in range(num_starts // 2)]
+    fresh = [
+        Start(task=task_id, source=StateSource.FRESH, number=HELD_OUT + i)
+        for i in range(num_starts - len(published))
+    ]
+    return published + fresh
+
+
+def _steps(env: "LiberoEnv", start: Start, noise: float) -> int | None:
+    """Steps until success; None without."""
+    from envs.expert import Expert
+
+    env.reset(start)
+    expert = Expert(env, noise=noise, seed=start.number)
+    patience = PATIENCE
+    while patience > 0:
+        _, _, terminated, truncated, info = env.step(expert.act().executed)
+        if terminated:
+            return int(info["num_steps"])
+        if truncated:
+            return None
+        patience -= expert.done
+    return None
+
+
+if __name__ == "__main__":
+    main()
