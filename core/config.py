@@ -39,12 +39,6 @@ class CriticKind(Enum):
     ADAPTER = "adapter"
 
 
-class Shaping(Enum):
-    NONE = "none"
-    POTENTIAL = "potential"
-    ADDITIVE = "additive"
-
-
 class CurriculumKind(Enum):
     FRONTIER = "frontier"
     PAPER = "paper"
@@ -143,13 +137,6 @@ class BufferConfig:
 
 
 @dataclass
-class RewardConfig:
-    shaping: Shaping = Shaping.NONE
-    scale: float = 0.2  # bound on what shaping can add to an episode's return
-    checkpoint: str = ""  # the process reward model's folder
-
-
-@dataclass
 class CurriculumConfig:
     kind: CurriculumKind = CurriculumKind.FRONTIER
     floor: float = 0.1  # share of episodes drawn uniformly, so that every task stays alive
@@ -174,6 +161,5 @@ class Config:
     critic: CriticConfig = field(default_factory=CriticConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
-    reward: RewardConfig = field(default_factory=RewardConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)

@@ -6,7 +6,7 @@ In: a `Config` (and the keys a user has set). Out: nothing, or a `ValueError` th
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from core.config import AdvantageKind, Config, CurriculumKind, Mode, Shaping
+from core.config import AdvantageKind, Config, CurriculumKind, Mode
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,7 @@ def _has_critic(config: Config) -> bool:
 
 EFFECTS = (
     Needs(("advantage.group_size",), lambda c: not _has_critic(c), "advantage.kind=grpo or rloo"),
-    Needs(("critic", "advantage.lam"), _has_critic, "advantage.kind=gae"),
-    Needs(
-        ("advantage.gamma",),
-        lambda c: _has_critic(c) or c.reward.shaping is Shaping.POTENTIAL,
-        "advantage.kind=gae or reward.shaping=potential",
-    ),
-    Needs(
-        ("reward.scale", "reward.checkpoint"),
-        lambda c: c.reward.shaping is not Shaping.NONE,
-        "reward.shaping=potential or additive",
-    ),
+    Needs(("critic", "advantage.gamma", "advantage.lam"), _has_critic, "advantage.kind=gae"),
     Needs(
         ("curriculum.floor", "curriculum.decay", "curriculum.temperature"),
         lambda c: c.curriculum.kind is not CurriculumKind.UNIFORM,
@@ -97,7 +87,6 @@ NOT_NEGATIVE = (
     "learner.weight_decay",
     "learner.entropy_coef",
     "learner.kl_coef",
-    "reward.scale",
 )
 UNIT = ("advantage.gamma", "advantage.lam", "curriculum.floor", "curriculum.decay")
 CHOICES = {
@@ -148,10 +137,6 @@ def _check_together(config: Config) -> None:
     _require(
         not grouped or advantage.group_size > 1,
         f"advantage.group_size must be at least 2, got {advantage.group_size}",
-    )
-    _require(
-        config.reward.shaping is Shaping.NONE or bool(config.reward.checkpoint),
-        f"reward.shaping={config.reward.shaping.value} needs reward.checkpoint (a process reward model)",
     )
 
 

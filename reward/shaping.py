@@ -5,10 +5,17 @@ nothing follows it). Out: shaped rewards. With `scale` < 1 no shaping outweighs 
 Shape letters: T decisions of one chunk.
 """
 
+from enum import Enum
+
 import numpy as np
 
-from core.config import Shaping
 from core.types import RewardScores, TrajectoryChunk
+
+
+class Shaping(Enum):
+    NONE = "none"
+    POTENTIAL = "potential"
+    ADDITIVE = "additive"
 
 
 def shaped_rewards(

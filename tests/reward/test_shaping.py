@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.config import Shaping
 from core.types import RewardScores, Start, StateSource, TaskId, TrajectoryChunk
-from reward.shaping import additive, potential, shaped_rewards
+from reward.shaping import Shaping, additive, potential, shaped_rewards
 
 SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=60).map(np.array)
 SCALE, GAMMA = 0.2, 0.9
