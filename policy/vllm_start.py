@@ -5,6 +5,7 @@ its workers are processes of their own).
 """
 
 import os
+import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ def start_vllm(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> Any
     from policy.vllm_plugin import register
 
     register()
+    _let_vllm_scan_llvmlite()
     arguments = _gpu_arguments(config) if on_gpu else _cpu_arguments(policy, config)
     return LLMEngine.from_engine_args(EngineArgs(**_arguments(folder, policy, config), **arguments))
 
@@ -50,6 +52,14 @@ def _prepare_environment(on_gpu: bool) -> None:
         os.environ.setdefault(name, value)
     if not on_gpu:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))  # torch has been imported already
+
+
+def _let_vllm_scan_llvmlite() -> None:
+    """vLLM on CPU reads the `__dict__` of everything in every loaded module, and llvmlite's library object
+    (there once numba is, as in a process that simulates) would answer with a C function of that name."""
+    ffi = sys.modules.get("llvmlite.binding.ffi")
+    if ffi is not None:
+        ffi.lib._fntab.setdefault("__dict__", {})
 
 
 def _require_entry_point() -> None:
