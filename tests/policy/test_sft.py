@@ -114,7 +114,7 @@ def test_published_views_keep_size_and_differ() -> None:
 
 def test_the_instruction_decides(start: Path, files: list[Path], tmp_path: Path) -> None:
     """The same picture, another instruction, another action."""
-    train(start, files, tmp_path, "libero_spatial", options(steps=120, batch_size=16, lr=1e-2), ignore)
+    train(start, files, tmp_path, "libero_spatial", options(steps=300, batch_size=16), ignore)
     policy = load_policy(tmp_path, suite="libero_spatial")
     frame = torch.full((1, 112, 112, 3), 105, dtype=torch.uint8)
     directions = []
