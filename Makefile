@@ -11,7 +11,7 @@ help:  ## what can be made
 setup:  ## install everything into .venv (quick when nothing changed)
 	@bash scripts/setup.sh
 
-demo: setup  ## improve a tiny VLA on two CPU cores (MINUTES=20 by default)
+demo: setup  ## train a tiny VLA by reinforcement learning on two CPU cores (MINUTES=20)
 	.venv/bin/vlarl train experiments/tiny_cpu.yaml run.max_minutes=$(MINUTES) \
 		run.name=demo-$$(date +%Y%m%d-%H%M%S)
 
