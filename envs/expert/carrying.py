@@ -61,13 +61,15 @@ def pick_and_place(
 
 def pick(world: World, name: str) -> SkillWithRotation:
     """Take hold and lift a little; returns how the hand is turned."""
+    failed: list[Grasp] = []
     for _ in range(ATTEMPTS):
-        grasp = yield from reach(world, name, lambda: plan_grasp(world, name))
+        grasp = yield from reach(world, name, lambda: plan_grasp(world, name, failed))
         yield from hold(world, "grasp", grasp.pose, CLOSE, CLOSE_STEPS)
         before = world.position(name)[2]
         yield from go(world, "lift", grasp.pose.raised(0.06), CLOSE, near=0.025, speed=0.8, limit=15)
         if world.position(name)[2] > before + LIFT_TO_COUNT:
             break
+        failed.append(grasp)
     return grasp.pose.rotation
 
 

@@ -4,6 +4,7 @@ Two kinds: the wall of something hollow (bowl, mug) with one finger inside, or t
 All grasps point straight down; a candidate is an angle of the finger axis, seen from above.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,10 +24,11 @@ PALM_HALF_DEPTH, PALM_HALF_WIDTH, PALM_HEIGHT = 0.105, 0.035, 0.028
 FINGERTIP = 0.0085
 """Fingers reach this far below the point between their pads."""
 WRIST_HALF_WIDTH, WRIST_HEIGHT = 0.06, 0.115
-RIM_DEPTH = 0.018
-"""How far the fingertips reach below a rim."""
+RIM_DEPTHS = (0.018, 0.012)
+"""How far below a rim its wall is held: the firmer, or the one that keeps the palm higher."""
 SIDE_DEPTHS = (0.035, 0.025, 0.013, 0.008)
 """How far below the top an object is held between its sides: deepest that is narrow enough."""
+FAILURE_COST, SAME_PART = 0.5, 0.03
 ROOMY, REACH = 0.03, 0.68
 """Clearance beyond which more is no better; distance from the robot's base beyond which the arm is stiff."""
 
@@ -40,11 +42,22 @@ class Grasp:
     """Where the object was when this was planned."""
     score: float
 
+    @property
+    def offset(self) -> np.ndarray:
+        """From the object to the hand."""
+        return self.pose.position - self.object_position
 
-def plan_grasp(world: World, name: str) -> Grasp:
+
+def plan_grasp(world: World, name: str, failed: Sequence[Grasp] = ()) -> Grasp:
+    """The best candidate; those like one that `failed` before count for less."""
     points = world.points(name)
     candidates = rim_grasps(world, name, points) if is_hollow(points) else side_grasps(world, name, points)
-    return max(candidates, key=lambda grasp: grasp.score)
+    return max(candidates, key=lambda grasp: grasp.score - FAILURE_COST * _is_like(grasp, failed))
+
+
+def _is_like(grasp: Grasp, others: Sequence[Grasp]) -> bool:
+    """Whether one of the others took hold of the same part of the object."""
+    return any(np.linalg.norm(grasp.offset - other.offset) < SAME_PART for other in others)
 
 
 def is_hollow(points: np.ndarray) -> bool:
@@ -56,26 +69,30 @@ def is_hollow(points: np.ndarray) -> bool:
 
 
 def rim_grasps(world: World, name: str, points: np.ndarray) -> list[Grasp]:
-    """One candidate per direction from the middle to the wall."""
-    height = points[:, 2].max() - RIM_DEPTH
+    """One candidate per depth and direction from the middle to the wall."""
     center = rim_center(points)
     ring = points[points[:, 2] > points[:, 2].max() - 0.03]
     radius = float(np.median(np.linalg.norm(ring[:, :2] - center, axis=1)))
     own_handle = points[np.linalg.norm(points[:, :2] - center, axis=1) > radius + 0.02]
-    obstacles = np.concatenate([world.obstacles({name}), own_handle])
-    obstacles = obstacles[obstacles[:, 2] > height - 0.018]
+    around = np.concatenate([world.obstacles({name}), own_handle])
     grasps = []
-    for angle in np.deg2rad(np.arange(0, 360, 15)):
-        outward = np.array([np.cos(angle), np.sin(angle)])
-        at = center + outward * radius
-        clearance = min(
-            _clearance(
-                obstacles, at + outward * FINGER_OFFSET, outward, FINGER_HALF_DEPTH, FINGER_HALF_WIDTH
-            ),
-            palm_clearance(obstacles, at, outward, height),
-        )
-        grasps.append(_grasp(world, name, at, height, outward, _rim_score(world, at, outward, clearance)))
+    for depth in RIM_DEPTHS:
+        height = points[:, 2].max() - depth
+        obstacles = around[around[:, 2] > height - 0.018]
+        for angle in np.deg2rad(np.arange(0, 360, 15)):
+            outward = np.array([np.cos(angle), np.sin(angle)])
+            at = center + outward * radius
+            clearance = min(
+                _finger_clearance(obstacles, at, outward), palm_clearance(obstacles, at, outward, height)
+            )
+            score = _rim_score(world, at, outward, clearance) + 10 * depth
+            grasps.append(_grasp(world, name, at, height, outward, score))
     return grasps
+
+
+def _finger_clearance(obstacles: np.ndarray, at: np.ndarray, outward: np.ndarray) -> float:
+    """Room for the finger outside the wall."""
+    return _clearance(obstacles, at + outward * FINGER_OFFSET, outward, FINGER_HALF_DEPTH, FINGER_HALF_WIDTH)
 
 
 def rim_center(points: np.ndarray) -> np.ndarray:
