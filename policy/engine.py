@@ -124,7 +124,7 @@ class Engine:
         }
 
     def close(self) -> None:
-        """Stop vLLM and give its memory back. Its process groups stay: another engine may be using them."""
+        """Stop vLLM and give its memory back. It ends every other engine of this process too."""
         self._vllm.engine_core.shutdown()
         del self._vllm
 

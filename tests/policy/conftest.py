@@ -65,6 +65,12 @@ def engine(micro_folder: Path) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
+def vit_engine(vit: Policy, engine: Engine) -> Engine:
+    """A second one beside it, which must not be closed before: that would take the first one down as well."""
+    return Engine(vit.folder, EngineConfig(max_num_seqs=8), temperature=TEMPERATURE)
+
+
+@pytest.fixture(scope="session")
 def adapters(micro: Policy) -> RandomAdapters:
     """LoRA updates of it."""
     return RandomAdapters(micro)

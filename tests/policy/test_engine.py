@@ -114,18 +114,18 @@ def test_bad_observations_are_refused(engine: Engine, observations: list[Observa
     assert engine.num_waiting == 0
 
 
-def test_the_published_layout_is_served(vit: Policy, observations: list[Observation]) -> None:
+def test_the_published_layout_is_served(
+    vit: Policy, vit_engine: Engine, observations: list[Observation]
+) -> None:
     """Two ViTs instead of the convolutional tower, before and after an update; beside the other engine."""
-    engine = Engine(vit.folder, EngineConfig(max_num_seqs=8), temperature=TEMPERATURE)
     adapters = RandomAdapters(vit)
     for _ in range(2):
-        decisions = engine.act(observations)
+        decisions = vit_engine.act(observations)
         expected = learner_logprobs(
             vit, observations, decisions, temperature=TEMPERATURE, model=adapters.model
         )
         np.testing.assert_allclose(engine_logprobs(decisions), expected, atol=TOLERANCE, rtol=0)
-        engine.update(adapters.draw(1))
-    engine.close()
+        vit_engine.update(adapters.draw(1))
 
 
 def test_a_folder_without_configuration_is_refused(tmp_path: Path) -> None:
