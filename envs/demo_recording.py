@@ -20,7 +20,7 @@ from core.config import RenderMode
 from core.types import Start, StateSource, TaskId
 from envs.assets import resolve_assets
 from envs.demos import Demo, DemoFile, DemoWriter, demo_path
-from envs.environment import LiberoEnv
+from envs.environment import MAIN_CAMERA, WRIST_CAMERA, LiberoEnv
 from envs.expert import Expert
 from envs.suites import task
 
@@ -138,7 +138,11 @@ def _environment(recording: Recording) -> LiberoEnv:
     """One per process; rebuilt when the recording changes."""
     recorded = task(TaskId(suite=recording.suite, index=recording.task))
     return LiberoEnv(
-        recorded, assets=resolve_assets(recording.assets), render=RenderMode.FAST, size=recording.size
+        recorded,
+        assets=resolve_assets(recording.assets),
+        render=RenderMode.FAST,
+        size=recording.size,
+        cameras=(MAIN_CAMERA, WRIST_CAMERA),
     )
 
 
@@ -146,8 +150,10 @@ def _sample(
     env: LiberoEnv, observation: dict[str, np.ndarray], clean: np.ndarray, executed: np.ndarray, phase: str
 ) -> dict[str, Any]:
     proprio = observation["proprio"]
+    frame, wrist_frame = np.split(observation["frame"], 2, axis=1)
     return {
-        "frames": observation["frame"],
+        "frames": frame,
+        "wrist_frames": wrist_frame,
         "actions": executed,
         "clean_actions": clean,
         "phases": phase,

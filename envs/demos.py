@@ -3,8 +3,8 @@
 In: `Demo`s of one task to a `DemoWriter`. Out: `DemoFile`, a sequence of `Demo`s; LIBERO's published files
 load as well.
 
-The layout: data/demo_<i>/{actions, states, robot_states, rewards, dones, obs/{agentview_rgb, ee_pos,
-ee_ori, ee_states, gripper_states, joint_states}}. As in LIBERO, `actions` are those that were executed and
+The layout: data/demo_<i>/{actions, states, robot_states, rewards, dones, obs/{agentview_rgb, eye_in_hand_rgb,
+ee_pos, ee_ori, ee_states, gripper_states, joint_states}}. As in LIBERO, `actions` are those that were executed and
 pictures lie upside down, as robosuite renders them; `Demo` has them upright. Ours add `clean_actions` and
 `phases`, and say how to replay. T steps, S numbers of a state, H W image height and width. Observation and
 state t are those before action t.
@@ -32,6 +32,8 @@ class Demo:
 
     frames: np.ndarray
     """(T, H, W, 3) uint8, upright: LIBERO's protocol, turned by 180 degrees."""
+    wrist_frames: np.ndarray
+    """(T, H, W, 3) uint8 of the camera in the hand, turned likewise."""
     actions: np.ndarray
     """(T, 7) float64 as executed."""
     clean_actions: np.ndarray
@@ -206,14 +208,8 @@ def _instruction(attributes: Any) -> str:
 def _write_demo(group: h5py.Group, demo: Demo) -> None:
     last = np.arange(demo.num_samples) == demo.num_samples - 1
     observation = group.create_group("obs")
-    pictures = demo.frames[:, ::-1, ::-1]
-    observation.create_dataset(
-        "agentview_rgb",
-        data=pictures,
-        chunks=(1, *pictures.shape[1:]),
-        compression="gzip",
-        compression_opts=1,
-    )
+    _write_pictures(observation, "agentview_rgb", demo.frames)
+    _write_pictures(observation, "eye_in_hand_rgb", demo.wrist_frames)
     observation["ee_states"], observation["gripper_states"] = demo.end_effector, demo.gripper
     observation["ee_pos"], observation["ee_ori"] = np.split(demo.end_effector, [3], axis=1)
     observation["joint_states"] = demo.joints
@@ -226,6 +222,14 @@ def _write_demo(group: h5py.Group, demo: Demo) -> None:
     assert demo.start is not None
     group.attrs.update(
         num_steps=demo.num_steps, start_source=demo.start.source.value, start_number=demo.start.number
+    )
+
+
+def _write_pictures(observation: h5py.Group, name: str, frames_THWC: np.ndarray) -> None:
+    """A chunk for every picture, so that one can be read without its neighbours."""
+    chunks = (1, *frames_THWC.shape[1:])
+    observation.create_dataset(
+        name, data=frames_THWC[:, ::-1, ::-1], chunks=chunks, compression="gzip", compression_opts=1
     )
 
 
@@ -243,6 +247,7 @@ def _read_demo(group: h5py.Group, settings: dict[str, Any] | None) -> Demo:
     published = settings is None
     return Demo(
         frames=observation["agentview_rgb"][()][:, ::-1, ::-1],
+        wrist_frames=observation["eye_in_hand_rgb"][()][:, ::-1, ::-1],
         actions=actions,
         clean_actions=actions if published else group["clean_actions"][()],
         phases=("",) * len(actions) if published else tuple(group["phases"].asstr()[()]),

@@ -3,7 +3,8 @@
 In: a Start to reset to, then actions: end-effector translation and rotation in [-1, 1], gripper -1 open, +1
 close; (7,) for one step at 20 Hz or (K, 7) for K of them with one picture at the end. Out: observations
 {"frame": (H, W, 3) uint8, turned by 180 degrees; "proprio": (8,) position of the end effector, its
-orientation as axis times angle, the two fingers}. Cameras after the first come under their own names.
+orientation as axis times angle, the two fingers}. With several cameras, their pictures lie side by side in the
+frame: (H, cameras x W, 3).
 
 Success terminates, the step limit truncates. Environments of one task in a process share the built task.
 """
@@ -23,6 +24,7 @@ from envs.starts import initial_state
 from envs.suites import Task
 
 ACTION_SIZE = 7
+MAIN_CAMERA, WRIST_CAMERA = "agentview", "robot0_eye_in_hand"
 SETTLE_STEPS = 10
 SETTLE_ACTION = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0])
 _SHOWN = (
@@ -42,7 +44,7 @@ class LiberoEnv:
         assets: Path,
         render: RenderMode | None = RenderMode.FAST,
         size: int = 128,
-        cameras: tuple[str, ...] = ("agentview",),
+        cameras: tuple[str, ...] = (MAIN_CAMERA,),
         seed: int = 0,
     ) -> None:
         if size < 1:
@@ -99,14 +101,14 @@ class LiberoEnv:
         truncated = not success and self._num_steps >= self.task.max_steps
         return self._observation(), float(success), success, truncated, self._info(success)
 
-    def frame(self, camera: str | None = None) -> np.ndarray:
-        """(H, W, 3) uint8 of the moment that the last observation shows."""
+    def frame(self) -> np.ndarray:
+        """(H, cameras x W, 3) uint8 of the moment that the last observation shows."""
         if self._render is None:
             raise ValueError("This environment was made with render=None; ask for RenderMode.FAST or EXACT.")
         self.problem._post_process()  # colours of sites, such as a lit stove, live in the shared model
-        return self._simulation.renderer(self._render, self._size).picture(
-            self._shown, camera or self._cameras[0]
-        )
+        renderer = self._simulation.renderer(self._render, self._size)
+        pictures = [renderer.picture(self._shown, camera) for camera in self._cameras]
+        return pictures[0] if len(pictures) == 1 else np.concatenate(pictures, axis=1)
 
     def state(self) -> np.ndarray:
         """(S,) float64 as LIBERO flattens it: time, joint positions, joint velocities."""
@@ -134,8 +136,6 @@ class LiberoEnv:
         observation = {"proprio": self._proprio()}
         if self._render is not None:
             observation["frame"] = self.frame()
-            for camera in self._cameras[1:]:
-                observation[camera] = self.frame(camera)
         return observation
 
     def _proprio(self) -> np.ndarray:

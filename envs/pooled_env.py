@@ -32,8 +32,8 @@ class PooledEnv(LiberoEnv):
         except SimulationDivergedError as error:
             raise NotFiniteError(str(error)) from error
 
-    def frame(self, camera: str | None = None) -> np.ndarray:
+    def frame(self) -> np.ndarray:
         began_s = time.perf_counter()
-        frame = super().frame(camera)
+        frame = super().frame()
         self.render_s += time.perf_counter() - began_s
         return frame
