@@ -1,38 +1,75 @@
 """Run training on a Ray cluster: `ray job submit` with this directory as the workers' code.
 
-  vlarl submit experiments/openvla7b_cluster.yaml run.name=first
-  vlarl submit --address http://head:8265 --no-wait experiments/openvla7b_cluster.yaml
+  vlarl submit experiments/openvla7b_cluster.yaml run.name=first      and follow what it prints
+  vlarl submit --dry-run experiments/openvla7b_cluster.yaml           show what would be run
+  vlarl submit --no-wait experiments/openvla7b_cluster.yaml           print the job's name, return
+  vlarl submit --logs JOB                                             follow a job again
+  vlarl submit --stop JOB                                             checkpoint, then end
 
-Everything after the options goes to `vlarl train` on the cluster, with run.mode=cluster. The runs directory
-must be one that every machine sees. The cluster's token, if it asks for one, is taken from RAY_AUTH_TOKEN
-or ~/.ray/auth_token.
+Options come first; everything after them goes to `vlarl train` on the cluster, with run.mode=cluster.
+run.runs_dir must be a directory that every machine sees. The cluster's token is taken from RAY_AUTH_TOKEN
+or ~/.ray/auth_token; a cluster on the network that asks for none is refused.
+
+Exit codes: those of `ray job`, 2 a setting is wrong.
 """
 
 import argparse
+import os
+from pathlib import Path
 
 HELP = "run training on a Ray cluster"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="of the cluster's dashboard; default: RAY_API_SERVER_ADDRESS")
+    parser.add_argument("--dry-run", action="store_true", help="check the settings and show the command")
     parser.add_argument("--no-wait", action="store_true", help="return as soon as the job is accepted")
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument("--stop", metavar="JOB", help="let a job write a checkpoint and end")
+    action.add_argument("--logs", metavar="JOB", help="follow what a job prints")
     parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="FILE.yaml | key=value | --resume RUN")
 
 
 def run(args: argparse.Namespace) -> int:
     import subprocess
 
-    return subprocess.run(command(args.address, args.settings, wait=not args.no_wait), check=False).returncode
+    from cluster.security import refuse_open_dashboard
+
+    command = _command(args)
+    if args.dry_run:
+        _show(command)
+        return 0
+    address = args.address or os.environ.get("RAY_API_SERVER_ADDRESS") or os.environ.get("RAY_ADDRESS")
+    if address:
+        refuse_open_dashboard(address)
+    # Its token travels only with token auth switched on explicitly.
+    environment = {"RAY_AUTH_MODE": "token", **os.environ}
+    return subprocess.run(command, env=environment, check=False).returncode
 
 
-def command(address: str | None, settings: list[str], *, wait: bool = True) -> list[str]:
-    """The `ray job submit` that this comes to."""
-    import sys
-    from pathlib import Path
+def _command(args: argparse.Namespace) -> list[str]:
+    from cluster import submission
 
-    ray = Path(sys.executable).with_name("ray")
-    options = ["--working-dir", "."]
-    options += ["--address", address] if address else []
-    options += [] if wait else ["--no-wait"]
-    train = ["python", "-m", "cli.main", "train", *settings, "run.mode=cluster"]
-    return [str(ray), "job", "submit", *options, "--", *train]
+    if job := args.stop or args.logs:
+        if args.settings:
+            raise ValueError(f"--stop and --logs take a job's name only, got also {' '.join(args.settings)}")
+        make = submission.stop_command if args.stop else submission.logs_command
+        return make(args.address, job)
+    submission.check_folder(Path.cwd())
+    _check_settings(args.settings)
+    return submission.submit_command(args.address, args.settings, wait=not args.no_wait)
+
+
+def _check_settings(settings: list[str]) -> None:
+    """Find a mistyped setting here, not minutes later there. A run to be resumed has its own."""
+    from cli.train import read_settings
+
+    words = [word for word in settings if word != "--or-resume"]
+    if "--resume" not in words:
+        read_settings([*words, "run.mode=cluster"])
+
+
+def _show(command: list[str]) -> None:
+    import shlex
+
+    print(shlex.join(command))

@@ -2,13 +2,20 @@
 
   vlarl train experiments/tiny_cpu.yaml                      with the settings of a file
   vlarl train experiments/tiny_cpu.yaml learner.lr=1e-5      and one of them changed
+  vlarl train experiments/tiny_cpu.yaml --or-resume          go on if it was begun before (for schedulers)
   vlarl train --resume runs/tiny                             go on where a run stopped
 
 Exit codes: 0 the run is complete, 75 it was told to stop and can be resumed, 2 a setting is wrong.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.config import Config
+    from core.runfolder import RunFolder
 
 HELP = "improve a policy by reinforcement learning"
 
@@ -17,33 +24,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "settings", nargs="*", metavar="FILE.yaml | key=value", help="differences from the defaults"
     )
-    parser.add_argument("--resume", metavar="RUN", type=Path, help="continue the run in this folder")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--resume", metavar="RUN", type=Path, help="continue the run in this folder")
+    how.add_argument("--or-resume", action="store_true", help="continue the run if its folder exists")
 
 
 def run(args: argparse.Namespace) -> int:
-    from core import settings
-    from core.runfolder import RunFolder
-
-    files = [word for word in args.settings if word.endswith((".yaml", ".yml")) and "=" not in word]
-    words = [word for word in args.settings if word not in files]
-    if len(files) > (0 if args.resume else 1):
-        allowed = "none with --resume (the run has its own)" if args.resume else "one"
-        raise ValueError(f"settings files: got {', '.join(files)}; allowed is {allowed}")
-    if args.resume:
-        folder = RunFolder.open(args.resume)
-        config = folder.load_config(words)
-    else:
-        config = settings.load(Path(files[0]) if files else None, words)
-        if not config.policy.checkpoint:
-            raise ValueError(
-                "policy.checkpoint is missing: a policy's folder (as `vlarl sft` writes) or hub name"
-            )
-        folder = RunFolder.create(config)
+    config, folder, resume = _open(args)
     print(f"run folder: {folder.path}", flush=True)
     from cluster.results import table
     from cluster.run import train
     from cluster.supervision import STOPPED
 
-    complete = train(config, folder, resume=args.resume is not None)
+    with folder.held():
+        complete = train(config, folder, resume=resume)
     print(table(folder.path))
     return 0 if complete else STOPPED
+
+
+def read_settings(settings: Sequence[str]) -> "Config":
+    """The settings of a new run."""
+    from core.settings import load
+
+    files, words = _split(settings)
+    _refuse_files(files, 1, "one")
+    config = load(Path(files[0]) if files else None, words)
+    if not config.policy.checkpoint:
+        raise ValueError(
+            "policy.checkpoint is missing: a policy's folder (as `vlarl sft` writes) or hub name"
+        )
+    return config
+
+
+def _open(args: argparse.Namespace) -> "tuple[Config, RunFolder, bool]":
+    """Settings and folder of a run, and whether it is one that was begun before."""
+    from core.runfolder import RunFolder
+
+    if args.resume:
+        files, words = _split(args.settings)
+        _refuse_files(files, 0, "none with --resume (the run has its own)")
+        folder = RunFolder.open(args.resume)
+        return folder.load_config(words), folder, True
+    config = read_settings(args.settings)
+    if args.or_resume and RunFolder.of(config).config_file.is_file():
+        folder = RunFolder.of(config)
+        return folder.load_config(_split(args.settings)[1]), folder, True
+    return config, RunFolder.create(config), False
+
+
+def _split(settings: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings files, and `key=value` words."""
+    files = [word for word in settings if word.endswith((".yaml", ".yml")) and "=" not in word]
+    return files, [word for word in settings if word not in files]
+
+
+def _refuse_files(files: list[str], most: int, allowed: str) -> None:
+    if len(files) > most:
+        raise ValueError(f"settings files: got {', '.join(files)}; allowed is {allowed}")

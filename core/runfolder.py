@@ -5,6 +5,11 @@
 In: settings and where runs live. Out: paths. An existing run is never written over by accident.
 """
 
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +36,14 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @classmethod
+    def of(cls, config: Config) -> "RunFolder":
+        """Where a run with these settings lives, whether it exists or not."""
+        return cls(Path(config.run.runs_dir, config.run.name).absolute())
+
+    @classmethod
     def create(cls, config: Config) -> "RunFolder":
         """A new folder holding the resolved settings; refuses one that exists."""
-        folder = cls(Path(config.run.runs_dir, config.run.name).absolute())
+        folder = cls.of(config)
         try:
             folder.path.mkdir(parents=True)
         except FileExistsError:
@@ -51,6 +61,20 @@ class RunFolder:
             raise ValueError(f"{path} is not a run folder: it has no config.yaml")
         return folder
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """For the one process that trains in this folder; the lock goes with the process, however it ends."""
+        with (self.path / ".lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise ValueError(_in_use(self.path, lock.read())) from None
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}")
+            lock.flush()
+            yield
+
     def load_config(self, overrides: list[str]) -> Config:
         """The settings the run was started with, and what is changed now."""
         return settings.load_resolved(self.config_file, overrides)
@@ -62,4 +86,11 @@ def _ways_out(path: Path) -> str:
         f"  continue it:           vlarl train --resume {path}\n"
         f"  take another name:     vlarl train ... run.name={path.name}-2\n"
         f"  start over, losing it: rm -r {path}"
+    )
+
+
+def _in_use(path: Path, holder: str) -> str:
+    return (
+        f"the run in {path} is being trained by {holder or 'another process'}. Stop that first (SIGTERM: it "
+        "writes a checkpoint), or take another name with run.name="
     )

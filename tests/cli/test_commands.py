@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import doctor, submit
+from cli import doctor
 from cli.main import COMMANDS, main
 
 
@@ -62,14 +62,6 @@ def test_config_prints_the_resolved_file(capsys: pytest.CaptureFixture[str]) -> 
     output = capsys.readouterr().out
     assert "mode: inline" in output
     assert "lr: 0.5" in output
-
-
-def test_submit_comes_to_a_ray_job() -> None:
-    words = submit.command("http://head:8265", ["a.yaml", "run.name=x"], wait=False)
-    assert words[1:] == [
-        *["job", "submit", "--working-dir", ".", "--address", "http://head:8265", "--no-wait", "--"],
-        *["python", "-m", "cli.main", "train", "a.yaml", "run.name=x", "run.mode=cluster"],
-    ]
 
 
 def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

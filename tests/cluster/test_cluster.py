@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cli.submit import command
+from cluster.submission import submit_command
 from tests.cluster.processes import PATIENCE_S, process, train, trained_slots, updates, wait_for
 
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a-token-of-this-test-alone-0123456789"}
@@ -110,7 +110,7 @@ def test_a_job_submitted_to_a_head_started_by_hand(short_run: list[str], tmp_pat
     environment: dict[str, Any] = {**TOKEN, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with process(head, tmp_path / "head.txt", **environment) as started:
         wait_for(lambda: "Ray runtime started" in (tmp_path / "head.txt").read_text(), started, "the head")
-        submit = command("http://127.0.0.1:28265", words)
+        submit = submit_command("http://127.0.0.1:28265", words)
         result = subprocess.run(
             submit, env={**os.environ, **environment}, capture_output=True, text=True, check=False
         )

@@ -1,5 +1,6 @@
 """Run folders: made once, never written over, opened again."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,16 @@ def test_an_existing_folder_is_refused_with_the_ways_out(tmp_path: Path) -> None
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has no config\.yaml"):
         RunFolder.open(tmp_path)
+
+
+def test_a_folder_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
+    folder = RunFolder.create(config_in(tmp_path))
+    with folder.held():
+        with (
+            pytest.raises(ValueError, match=f"trained by process {os.getpid()} on") as refusal,
+            folder.held(),
+        ):
+            pass
+        assert "SIGTERM" in str(refusal.value)
+    with folder.held():  # free again
+        pass
