@@ -25,6 +25,7 @@ def make_loop(config: Config, policy: PolicyClient, episodes: Path) -> RolloutLo
         assets=resolve_assets(env.assets),
         render=env.render,
         size=env.render_size or processor.render_size,
+        cameras=processor.cameras,
         max_steps=env.max_steps,
         step_timeout_s=env.step_timeout_s,
     )

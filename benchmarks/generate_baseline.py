@@ -81,7 +81,7 @@ def _left_padded(
 
 def main(checkpoint: str, num_callers: int, temperature: float) -> None:
     policy = load_policy(Path(checkpoint))
-    batch = observations(policy.processor.image_size, num_callers)
+    batch = observations(policy.processor.view_shape, num_callers)
     seconds = []
     for _ in range(REPETITIONS):
         started = time.process_time()

@@ -76,7 +76,14 @@ def start(number: int) -> Start:
 
 def make_pool(processor: Processor) -> EnvPool:
     assets = resolve_assets("auto")
-    return EnvPool(NUM_ENVS, num_workers=1, assets=assets, size=processor.render_size, max_steps=80)
+    return EnvPool(
+        NUM_ENVS,
+        num_workers=1,
+        assets=assets,
+        size=processor.render_size,
+        cameras=processor.cameras,
+        max_steps=80,
+    )
 
 
 def joined(policy: Any, processor: Processor, seconds: float) -> float:
@@ -102,7 +109,7 @@ def joined(policy: Any, processor: Processor, seconds: float) -> float:
 
 def engine_alone(engine: Engine, processor: Processor, seconds: float) -> float:
     """Decisions/s with as many requests in flight as there are environments."""
-    frame = np.zeros((processor.image_size, processor.image_size, 3), np.uint8)
+    frame = np.zeros(processor.view_shape, np.uint8)
     observation = Observation(frame=frame, instruction=INSTRUCTION)
     for key in range(NUM_ENVS):
         engine.submit(key, observation)

@@ -69,7 +69,7 @@ def _make_with_published_vocabulary(folder: Path, tiny: Path) -> None:
 
 def _updates(engine: Engine, policy: Policy) -> list[Row]:
     """Random adapters one after the other; after each, the engine's log-probs against the learner's."""
-    batch = observations(policy.processor.image_size, NUM_CALLERS)
+    batch = observations(policy.processor.view_shape, NUM_CALLERS)
     lora = add_lora(policy.model, rank=LORA_RANK, alpha=16.0).eval()
     seconds, differences = [], []
     for version in range(1, NUM_UPDATES + 1):
@@ -111,7 +111,7 @@ def _difference(
 def _half_precision(folder: Path) -> Row:
     """Reported, not judged: bfloat16 rounds differently in the two implementations."""
     policy = load_policy(folder, dtype=torch.bfloat16)
-    batch = observations(policy.processor.image_size, NUM_CALLERS)
+    batch = observations(policy.processor.view_shape, NUM_CALLERS)
     config = EngineConfig(max_num_seqs=NUM_CALLERS, dtype="bfloat16")
     engine = Engine(folder, config, temperature=TEMPERATURE)
     difference = _difference(policy, policy.model, batch, engine.act(batch))
@@ -121,7 +121,7 @@ def _half_precision(folder: Path) -> Row:
 
 def _throughput(engine: Engine, folder: Path, name: str) -> list[Row]:
     """Decisions per second, best of many repetitions on both sides."""
-    batch = observations(load_processor(folder).image_size, NUM_CALLERS)
+    batch = observations(load_processor(folder).view_shape, NUM_CALLERS)
     served = NUM_CALLERS / min(_seconds(engine, batch) for _ in range(REPETITIONS))
     together = NUM_CALLERS / _generate_seconds(folder, NUM_CALLERS)
     alone = 1 / _generate_seconds(folder, 1)

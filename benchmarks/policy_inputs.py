@@ -6,9 +6,9 @@ from core.types import Observation
 from envs.suites import suite_tasks
 
 
-def observations(image_size: int, number: int) -> list[Observation]:
+def observations(view_shape: tuple[int, int, int], number: int) -> list[Observation]:
     """The same ones every time."""
-    frames = np.random.default_rng(0).integers(0, 256, (number, image_size, image_size, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (number, *view_shape), dtype=np.uint8)
     instructions = [task.instruction for task in suite_tasks("libero_spatial")]
     return [
         Observation(frame=frame, instruction=instructions[index % len(instructions)])

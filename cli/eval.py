@@ -107,6 +107,7 @@ def _evaluate(
         assets=assets,
         render=RenderMode(args.render),
         size=processor.render_size,
+        cameras=processor.cameras,
     ) as pool:
         return evaluate(
             engine,

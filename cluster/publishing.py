@@ -31,10 +31,12 @@ class Probes:
     """(B, A) int32: fixed action tokens, so that the learner's opinion can be compared over time."""
 
     @classmethod
-    def make(cls, image_size: int, instruction: str, action_ids: range, num_action_tokens: int) -> "Probes":
+    def make(
+        cls, view_shape: tuple[int, int, int], instruction: str, action_ids: range, num_action_tokens: int
+    ) -> "Probes":
         """Fixed noise."""
         rng = np.random.default_rng(0)
-        frames = rng.integers(0, 256, (NUM_PROBES, image_size, image_size, 3), dtype=np.uint8)
+        frames = rng.integers(0, 256, (NUM_PROBES, *view_shape), dtype=np.uint8)
         return cls(
             observations=[Observation(frame=frame, instruction=instruction) for frame in frames],
             tokens=rng.integers(action_ids.start, action_ids.stop, (NUM_PROBES, num_action_tokens), np.int32),

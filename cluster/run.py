@@ -66,7 +66,7 @@ def controller(
         video_every=config.run.video_every,
     )
     probes = Probes.make(
-        processor.image_size,
+        processor.view_shape,
         tasks[0].instruction,
         processor.config.action_ids,
         processor.num_action_tokens,

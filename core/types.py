@@ -10,6 +10,10 @@ from enum import Enum
 import numpy as np
 
 
+MAIN_CAMERA, WRIST_CAMERA = "agentview", "robot0_eye_in_hand"
+"""What LIBERO's simulator calls the camera in front of the robot and the one in its hand."""
+
+
 class StateSource(Enum):
     """Where an initial state comes from. Training never sees `PUBLISHED` unless it says so in its results."""
 
@@ -46,7 +50,7 @@ class Observation:
     """What the policy is shown before one decision."""
 
     frame: np.ndarray
-    """(H, W, 3) uint8, already the model's view: rotated, resized, cropped."""
+    """(H, W, 3) uint8, already the model's view: rotated, resized, cropped; all cameras side by side."""
     instruction: str
 
 

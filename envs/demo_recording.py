@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from core.config import RenderMode
-from core.types import Start, StateSource, TaskId
+from core.types import MAIN_CAMERA, WRIST_CAMERA, Start, StateSource, TaskId
 from envs.assets import resolve_assets
 from envs.demos import Demo, DemoFile, DemoWriter, demo_path
-from envs.environment import MAIN_CAMERA, WRIST_CAMERA, LiberoEnv
+from envs.environment import LiberoEnv
 from envs.expert import Expert
 from envs.suites import task
 

@@ -16,7 +16,7 @@ import mujoco
 import numpy as np
 
 from core.config import RenderMode
-from core.types import Start
+from core.types import MAIN_CAMERA, Start
 from envs import renderer, suites
 from envs.physics import ArmControl
 from envs.simulation import simulation
@@ -24,7 +24,6 @@ from envs.starts import initial_state
 from envs.suites import Task
 
 ACTION_SIZE = 7
-MAIN_CAMERA, WRIST_CAMERA = "agentview", "robot0_eye_in_hand"
 SETTLE_STEPS = 10
 SETTLE_ACTION = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0])
 _SHOWN = (

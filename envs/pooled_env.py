@@ -16,12 +16,20 @@ from envs.suites import Task
 
 class PooledEnv(LiberoEnv):
     def __init__(
-        self, task: Task, *, assets: Path, render: RenderMode, size: int, max_steps: int, seed: int
+        self,
+        task: Task,
+        *,
+        assets: Path,
+        render: RenderMode,
+        size: int,
+        cameras: tuple[str, ...],
+        max_steps: int,
+        seed: int,
     ) -> None:
         """`max_steps` 0 keeps the suite's own limit."""
         self.render_s = 0.0
         self._max_steps = max_steps
-        super().__init__(task, assets=assets, render=render, size=size, seed=seed)
+        super().__init__(task, assets=assets, render=render, size=size, cameras=cameras, seed=seed)
 
     def set_task(self, task: Task) -> None:
         super().set_task(replace(task, max_steps=self._max_steps or task.max_steps))

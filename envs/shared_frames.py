@@ -7,6 +7,7 @@ before it answers a request, and the owner copies the frame before another reque
 be sent.
 """
 
+import math
 import mmap
 import os
 
@@ -14,17 +15,17 @@ import numpy as np
 
 
 class SharedFrames:
-    """(num_slots, size, size, 3) uint8 over an anonymous shared file."""
+    """(num_slots, H, W, 3) uint8 over an anonymous shared file."""
 
-    def __init__(self, num_slots: int, size: int, fd: int | None = None) -> None:
+    def __init__(self, num_slots: int, shape: tuple[int, int, int], fd: int | None = None) -> None:
         """Make the memory, or map the one behind the inherited descriptor `fd`."""
-        self.num_slots, self.size = num_slots, size
-        num_bytes = num_slots * size * size * 3
+        self.num_slots, self.shape = num_slots, shape
+        num_bytes = num_slots * math.prod(shape)
         self.fd = os.memfd_create("vlarl-frames") if fd is None else fd
         if fd is None:
             os.ftruncate(self.fd, num_bytes)
         self._memory = mmap.mmap(self.fd, num_bytes)
-        self._frames_NHWC = np.frombuffer(self._memory, np.uint8).reshape(num_slots, size, size, 3)
+        self._frames_NHWC = np.frombuffer(self._memory, np.uint8).reshape(num_slots, *shape)
 
     def write(self, slot: int, frame_HWC: np.ndarray) -> None:
         assert frame_HWC.shape == self._frames_NHWC.shape[1:], frame_HWC.shape

@@ -61,6 +61,7 @@ class LiberoSimulator:
     assets: Path
     render: RenderMode
     size: int
+    cameras: tuple[str, ...]
     max_steps: int
     """0 keeps each suite's own limit."""
     seed: int
@@ -89,6 +90,7 @@ class LiberoSimulator:
             assets=self.assets,
             render=self.render,
             size=self.size,
+            cameras=self.cameras,
             max_steps=self.max_steps,
             seed=self.seed,
         )

@@ -30,7 +30,7 @@ from typing import Any, Self
 import numpy as np
 
 from core.config import RenderMode
-from core.types import Start
+from core.types import MAIN_CAMERA, Start
 from envs.messages import Done, FailureKind, Raised, Reply, Request, Reset, Step
 from envs.shared_frames import SharedFrames
 from envs.simulator import LiberoSimulator, Simulator
@@ -45,7 +45,7 @@ class EnvReady:
 
     env: int
     frame: np.ndarray
-    """(H, W, 3) uint8, the reader's own: nothing overwrites it."""
+    """(H, cameras x W, 3) uint8, the reader's own: nothing overwrites it."""
     reward: float
     terminated: bool
     truncated: bool
@@ -100,6 +100,7 @@ class EnvPool:
         assets: Path,
         render: RenderMode = RenderMode.FAST,
         size: int = 128,
+        cameras: tuple[str, ...] = (MAIN_CAMERA,),
         max_steps: int = 0,
         seed: int = 0,
         step_timeout_s: float = 60.0,
@@ -110,9 +111,11 @@ class EnvPool:
         if not 1 <= num_workers <= num_envs:
             raise ValueError(f"num_workers={num_workers}; allowed is 1 to num_envs={num_envs}.")
         self.num_envs = num_envs
-        self._simulator = simulator(assets=assets, render=render, size=size, max_steps=max_steps, seed=seed)
+        self._simulator = simulator(
+            assets=assets, render=render, size=size, cameras=cameras, max_steps=max_steps, seed=seed
+        )
         self._limits = Limits(step_s=step_timeout_s, reset_s=reset_timeout_s)
-        self._frames = SharedFrames(num_envs, size)
+        self._frames = SharedFrames(num_envs, (size, size * len(cameras), 3))
         self._slots = [_Slot(worker=env % num_workers) for env in range(num_envs)]
         self._launcher = ThreadPoolExecutor(1)
         self._workers: list[WorkerProcess | None] = [self._launch(number) for number in range(num_workers)]

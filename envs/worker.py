@@ -149,9 +149,9 @@ def main(connection_fd: int, frames_fd: int, owner_pid: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the owner, which closes the pipe
     sys.setswitchinterval(THREAD_SWITCH_S)
     connection = Connection(connection_fd)
-    simulator, number, num_slots, size = connection.recv()
+    simulator, number, num_slots, shape = connection.recv()
     simulator.prepare(number)
-    Worker(connection, simulator, SharedFrames(num_slots, size, frames_fd)).serve()
+    Worker(connection, simulator, SharedFrames(num_slots, shape, frames_fd)).serve()
 
 
 def _die_with(owner_pid: int) -> None:

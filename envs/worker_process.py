@@ -64,7 +64,7 @@ class WorkerProcess:
         self._limits = limits
         self._in_flight: dict[int, _Sent] = {}
         self._last_reply_s = time.monotonic()
-        self._send((simulator, number, frames.num_slots, frames.size))
+        self._send((simulator, number, frames.num_slots, frames.shape))
 
     @property
     def pid(self) -> int:

@@ -22,7 +22,8 @@ PUBLISHED_TOWERS: dict[str, dict[str, int]] = {
 """Sizes that the published `timm_model_ids` stand for."""
 
 RESIZE = "resize-naive"
-CROP = "center-crop"
+SHRINK = "shrink"
+"""Mean over equal blocks of pixels: for renders that are a multiple of the view."""
 
 
 @strict
@@ -49,14 +50,16 @@ class OpenVLAConfig(PreTrainedConfig):
     vision_tower: str = VIT_TOWERS
     vit_towers: list[dict] | None = None
     """Sizes of the two ViTs where they differ from what `timm_model_ids` stand for."""
-    conv_channels: list[int] | tuple[int, ...] = (32, 64, 128)
-    """Channels of the convolutional tower: a stride-4 stem, then one stride-2 stage each."""
+    conv_channels: list[int] | tuple[int, ...] = (24, 48, 96, 128)
+    """Channels of the convolutional tower: a stem and then stages, each of which halves the picture."""
+    cameras: list[str] | tuple[str, ...] = ("agentview",)
+    """Whose pictures the policy sees, side by side in one frame."""
     num_action_steps: int = 1
     """K: environment steps, of 7 tokens each, in one decision."""
     prompt_end_id: int = 29871
     """Token that ends every prompt (the published tokenizer's lone space)."""
     render_size: int = 256
-    """Pixels of the square camera picture that the policy's view is made from."""
+    """Pixels of the square camera pictures that the policy's view is made from."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.text_config is None:
@@ -68,7 +71,7 @@ class OpenVLAConfig(PreTrainedConfig):
 
     def _refuse_unknown(self) -> None:
         _one_of("vision_tower", self.vision_tower, (VIT_TOWERS, CONV_TOWER))
-        _one_of("image_resize_strategy", self.image_resize_strategy, (RESIZE, CROP))
+        _one_of("image_resize_strategy", self.image_resize_strategy, (RESIZE, SHRINK))
         if len(set(self.image_sizes)) != 1:
             raise ValueError(
                 f"image_sizes must be equal (both towers see one picture), got {self.image_sizes}"
@@ -86,8 +89,13 @@ class OpenVLAConfig(PreTrainedConfig):
 
     @property
     def image_size(self) -> int:
-        """Pixels of the square view the model is shown."""
+        """Pixels of the square view of each camera."""
         return self.image_sizes[0]
+
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """(H, W, 3) of the frames the model is shown: all cameras side by side."""
+        return self.image_size, self.image_size * len(self.cameras), 3
 
     @property
     def tower_sizes(self) -> list[dict[str, int]]:

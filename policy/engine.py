@@ -129,11 +129,10 @@ class Engine:
         del self._vllm
 
     def _refuse(self, observation: Observation) -> None:
-        size = self._config.image_size
-        frame = observation.frame
-        if frame.shape != (size, size, 3) or frame.dtype != np.uint8:
+        shape, frame = self._config.view_shape, observation.frame
+        if frame.shape != shape or frame.dtype != np.uint8:
             raise ValueError(
-                f"the policy's frames are ({size}, {size}, 3) uint8, got {frame.shape} {frame.dtype}; "
+                f"the policy's frames are {shape} uint8, got {frame.shape} {frame.dtype}; "
                 "Processor.view makes them"
             )
         num_tokens = len(self._prompt(observation.instruction))

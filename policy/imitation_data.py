@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from core.types import MAIN_CAMERA, WRIST_CAMERA
 from envs.demos import Demo, DemoFile
 from policy.processing import Processor
 from policy.tokens import compute_statistics
@@ -28,7 +29,7 @@ class Episode:
 
     instruction: str
     frames: np.ndarray
-    """(ceil(T / stride), H, W, 3) uint8."""
+    """(ceil(T / stride), H, cameras · W, 3) uint8."""
     stride: int
     actions: np.ndarray
     """(T, 7) labels to imitate."""
@@ -57,27 +58,34 @@ class Batch:
     """(B, 3) float32, likewise."""
 
 
-def read_episodes(files: Iterable[Path], stride: int) -> Iterator[Episode]:
+def read_episodes(files: Iterable[Path], stride: int, cameras: Iterable[str]) -> Iterator[Episode]:
     """All successful demonstrations of the files."""
     for path in files:
         with DemoFile(path) as demos:
             for demo in demos:
                 if demo.success:
-                    yield _episode(demo, demos.instruction, stride)
+                    yield _episode(demo, demos.instruction, stride, tuple(cameras))
 
 
-def _episode(demo: Demo, instruction: str, stride: int) -> Episode:
+def _episode(demo: Demo, instruction: str, stride: int, cameras: tuple[str, ...]) -> Episode:
     until = slice(demo.num_steps)
     width = np.abs(demo.gripper[until]).sum(axis=1, keepdims=True)
     position, actions = demo.end_effector[until, :3], demo.clean_actions[until]
     return Episode(
         instruction=instruction,
-        frames=np.ascontiguousarray(demo.frames[until][::stride]),
+        frames=np.concatenate([_pictures(demo, camera)[until][::stride] for camera in cameras], axis=2),
         stride=stride,
         actions=actions,
         pose=np.concatenate([position, width], axis=1),
         next_grip=position[next_switch(actions[:, 6])],
     )
+
+
+def _pictures(demo: Demo, camera: str) -> np.ndarray:
+    known = {MAIN_CAMERA: demo.frames, WRIST_CAMERA: demo.wrist_frames}
+    if camera not in known:
+        raise ValueError(f"demonstrations have pictures of {', '.join(known)}, not of {camera!r}")
+    return known[camera]
 
 
 def next_switch(gripper_T: np.ndarray) -> np.ndarray:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from policy.configuration import CROP, OpenVLAConfig
-from policy.images import center_crop, openvla_view
+from policy.configuration import SHRINK, OpenVLAConfig
+from policy.images import openvla_view, shrink
 from policy.tokens import (
     ACTION_DIM,
     ActionStatistics,
@@ -44,9 +44,14 @@ class Processor:
         return self.config.render_size
 
     @property
-    def image_size(self) -> int:
-        """Pixels of the view it makes."""
-        return self.config.image_size
+    def cameras(self) -> tuple[str, ...]:
+        """Whose pictures lie side by side in a raw frame."""
+        return tuple(self.config.cameras)
+
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """(H, W, 3) of the view it makes."""
+        return self.config.view_shape
 
     def prompt_ids(self, instruction: str) -> list[int]:
         """BOS, the prompt, and the token that ends every prompt."""
@@ -54,16 +59,19 @@ class Processor:
         return ids if ids[-1] == self.config.prompt_end_id else [*ids, self.config.prompt_end_id]
 
     def view(self, raw_frame: np.ndarray) -> np.ndarray:
-        """What the model is shown of a camera frame."""
+        """What the model is shown of a raw frame, all cameras side by side."""
+        height, width = raw_frame.shape[:2]
         if raw_frame.ndim != 3 or raw_frame.shape[2] != 3 or raw_frame.dtype != np.uint8:
             raise ValueError(f"a frame is (H, W, 3) uint8, got {raw_frame.shape} {raw_frame.dtype}")
-        if self.config.image_resize_strategy == CROP:
-            if min(raw_frame.shape[:2]) < self.image_size:
-                raise ValueError(
-                    f"cannot crop {self.image_size} pixels out of a frame of {raw_frame.shape[:2]}"
-                )
-            return center_crop(raw_frame, self.image_size)
-        return openvla_view(raw_frame, self.image_size)
+        if width != height * len(self.cameras):
+            raise ValueError(
+                f"this policy sees {len(self.cameras)} square pictures side by side "
+                f"({', '.join(self.cameras)}), got a frame of {height} x {width} pixels"
+            )
+        if self.config.image_resize_strategy == SHRINK:
+            return shrink(raw_frame, self.config.image_size)
+        pictures = np.split(raw_frame, len(self.cameras), axis=1)
+        return np.concatenate([openvla_view(p, self.config.image_size) for p in pictures], axis=1)
 
     def encode(self, actions_K7: np.ndarray) -> np.ndarray:
         """(7·K,) tokens of simulator actions."""

@@ -49,8 +49,8 @@ class SftOptions:
     """Width of the soft labels, in bins. If narrow, rare but always equal actions win over varied ones."""
     pose_weight: float = 1.0
     grip_weight: float = 1.0
-    max_shift: int = 1
-    """Pixels that a training crop may be off the middle."""
+    max_shift: int = 2
+    """Pixels of the render that a training picture may be moved by."""
     frame_stride: int = 2
     """Every how many steps of a demonstration there is an example."""
     lora_rank: int = 0
@@ -86,7 +86,9 @@ def train(
 ) -> None:
     """Imitate the demonstrations of `files`, from the policy in `start` on; `name` keys the statistics."""
     torch.manual_seed(options.seed)
-    trainer = Trainer(start, list(read_episodes(files, options.frame_stride)), name, options)
+    cameras = load_config(start).cameras
+    episodes = list(read_episodes(files, options.frame_stride, cameras))
+    trainer = Trainer(start, episodes, name, options)
     if (out / STATE_FILE).is_file():
         trainer.load(out)
     saved_at = trainer.minutes

@@ -1,6 +1,6 @@
 """Pictures to tokens: OpenVLA's two ViTs under their published names, or one small conv tower.
 
-In: `(B, H, W, 3)` uint8 frames, or the published six-channel pixel values. Out: `(B, P, C)` patch features.
+In: `(B, H, W, 3)` uint8 frames (the cameras' pictures side by side), or the published six-channel pixel values. Out: `(B, P, C)` patch features.
 
 Shape letters: B batch, P patches, C channels of a feature.
 """
@@ -23,16 +23,21 @@ def build_vision(config: OpenVLAConfig) -> "FusedViT | ConvVision":
     return ConvVision(config) if config.vision_tower == CONV_TOWER else FusedViT(config)
 
 
+def one_by_one(pixels_BCHW: Tensor, num_cameras: int) -> Tensor:
+    """(B · cameras, C, H, W / cameras): pictures that lay side by side, each alone."""
+    return pixels_BCHW.unflatten(3, (num_cameras, -1)).permute(0, 3, 1, 2, 4).flatten(0, 1)
+
+
 class FusedViT(nn.Module):
     """DINOv2 and SigLIP side by side; features of both, concatenated per patch."""
 
     def __init__(self, config: OpenVLAConfig) -> None:
         super().__init__()
         dinov2, siglip = config.tower_sizes
-        num_patches = (config.image_size // PATCH) ** 2
-        self.featurizer = DINOv2(num_patches=num_patches, **dinov2)
-        self.fused_featurizer = SigLIP(num_patches=num_patches, **siglip)
-        self.num_patches = num_patches
+        patches = (config.image_size // PATCH) ** 2
+        self.featurizer = DINOv2(num_patches=patches, **dinov2)
+        self.fused_featurizer = SigLIP(num_patches=patches, **siglip)
+        self.num_cameras, self.num_patches = len(config.cameras), len(config.cameras) * patches
         self.dim = dinov2["embed_dim"] + siglip["embed_dim"]
 
     def pixel_values(self, frames_BHWC: Tensor) -> Tensor:
@@ -43,20 +48,22 @@ class FusedViT(nn.Module):
         return ((scaled - mean) / std).permute(0, 3, 1, 2)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        for_dinov2, for_siglip = pixel_values.split(3, dim=1)
-        return torch.cat([self.featurizer(for_dinov2), self.fused_featurizer(for_siglip)], dim=-1)
+        for_dinov2, for_siglip = one_by_one(pixel_values, self.num_cameras).split(3, dim=1)
+        features = torch.cat([self.featurizer(for_dinov2), self.fused_featurizer(for_siglip)], dim=-1)
+        return features.reshape(len(pixel_values), self.num_patches, self.dim)
 
 
 class ConvVision(nn.Module):
-    """A convolutional tower that halves the picture at every stage; one feature per cell of its last grid."""
+    """A convolutional tower that halves each picture at every stage; one feature per cell of its last grid."""
 
     def __init__(self, config: OpenVLAConfig) -> None:
         super().__init__()
         stem, *stages = config.conv_channels
-        grid = config.image_size // 4 // 2 ** len(stages)
-        self.num_patches, self.dim = grid**2, config.conv_channels[-1]
+        grid = config.image_size // 2 ** len(config.conv_channels)
+        self.num_cameras = len(config.cameras)
+        self.num_patches, self.dim = self.num_cameras * grid**2, config.conv_channels[-1]
         self.featurizer = nn.Sequential(
-            nn.Conv2d(3, stem, kernel_size=4, stride=4),
+            nn.Conv2d(3, stem, kernel_size=4, stride=2, padding=1),
             nn.GroupNorm(8, stem),
             nn.ReLU(),
             *(ConvStage(before, after) for before, after in zip(config.conv_channels, stages, strict=False)),
@@ -67,7 +74,9 @@ class ConvVision(nn.Module):
         return (frames_BHWC.float() / 127.5 - 1).permute(0, 3, 1, 2)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        return self.featurizer(pixel_values).flatten(2).transpose(1, 2) + self.pos_embed
+        features_NCP = self.featurizer(one_by_one(pixel_values, self.num_cameras)).flatten(2)
+        features = features_NCP.transpose(1, 2).reshape(len(pixel_values), self.num_patches, self.dim)
+        return features + self.pos_embed
 
 
 class ConvStage(nn.Module):

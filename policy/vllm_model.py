@@ -75,9 +75,9 @@ class FrameDummies(BaseDummyInputsBuilder[FrameInfo]):
     def get_dummy_mm_data(
         self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Any
     ) -> dict[str, Any]:
-        size = self.info.get_hf_config().image_size
+        height, width, _ = self.info.get_hf_config().view_shape
         return {
-            "image": self._get_dummy_images(width=size, height=size, num_images=mm_counts.get("image", 0))
+            "image": self._get_dummy_images(width=width, height=height, num_images=mm_counts.get("image", 0))
         }
 
 

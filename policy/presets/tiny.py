@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from transformers import LlamaConfig
 
-from policy.configuration import CONV_TOWER, CROP, OpenVLAConfig
+from core.types import MAIN_CAMERA, WRIST_CAMERA
+from policy.configuration import CONV_TOWER, SHRINK, OpenVLAConfig
 from policy.model import VLARLForActionPrediction
 from policy.presets.tokenizer import BOS_ID, EOS_ID, NUM_TEXT_IDS, PROMPT_END_ID, write_tokenizer
 
@@ -20,6 +21,9 @@ PRESETS: dict[str, dict[str, int]] = {
     "micro": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1, "num_action_steps": 1},
 }
 """`tiny` solves LIBERO tasks after minutes of imitation; `micro` is for tests."""
+
+
+CONV_CHANNELS = {"tiny": [24, 48, 96, 128], "micro": [8, 16, 24, 32]}
 
 
 def tiny_config(preset: str) -> OpenVLAConfig:
@@ -49,9 +53,10 @@ def tiny_config(preset: str) -> OpenVLAConfig:
         prompt_end_id=PROMPT_END_ID,
         pad_to_multiple_of=VOCABULARY_PADDING,
         vision_tower=CONV_TOWER,
-        conv_channels=[hidden // 4, hidden // 2, hidden],
-        image_sizes=[112, 112],
-        image_resize_strategy=CROP,
+        conv_channels=CONV_CHANNELS[preset],
+        image_sizes=[64, 64],
+        image_resize_strategy=SHRINK,
+        cameras=[MAIN_CAMERA, WRIST_CAMERA],
         render_size=128,
         num_action_steps=sizes["num_action_steps"],
     )

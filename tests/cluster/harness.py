@@ -90,7 +90,7 @@ class Harness:
             attempt=0,
             video_every=0,
         )
-        probes = Probes.make(4, "probe", range(256), ACTION_TOKENS)
+        probes = Probes.make((4, 4, 3), "probe", range(256), ACTION_TOKENS)
         starts = [Start(task=TASKS[0], source=StateSource.PUBLISHED, number=n) for n in range(evaluation)]
         self.controller = Controller(
             config,

@@ -85,6 +85,7 @@ class FakeSimulator:
     assets: Path
     render: RenderMode
     size: int
+    cameras: tuple[str, ...]
     max_steps: int
     seed: int
 

@@ -21,9 +21,8 @@ def test_reset_settles_the_objects_of_a_published_state(env: LiberoEnv) -> None:
     observation, info = env.reset(start(env, 3))
     assert env.state()[0] == pytest.approx(0.5)  # ten steps at 20 Hz
     assert np.abs(env.data.qvel).max() < 0.5
-    assert observation["frame"].shape == (SIZE, SIZE, 3)
+    assert observation["frame"].shape == (SIZE, 2 * SIZE, 3)  # two cameras side by side
     assert observation["frame"].dtype == np.uint8
-    assert observation["robot0_eye_in_hand"].shape == (SIZE, SIZE, 3)
     assert observation["proprio"].shape == (8,)
     assert info == {"success": False, "num_steps": 0}
 

@@ -10,7 +10,6 @@ from learner.build import build_learner
 from learner.learner import Learner
 from policy.processing import Processor
 
-IMAGE_SIZE = 112
 INSTRUCTIONS = ("pick up the black bowl", "open the middle drawer of the cabinet and put the plate there")
 TERMINATED, TRUNCATED, UNFINISHED = "terminated", "truncated", "unfinished"
 
@@ -20,7 +19,7 @@ def make_chunk(
 ) -> TrajectoryChunk:
     """One episode's first chunk; rewarded with 1 at the end where it terminated."""
     rng = np.random.default_rng((episode, num_decisions))
-    frames = rng.integers(0, 256, (num_decisions + 1, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
+    frames = rng.integers(0, 256, (num_decisions + 1, *processor.view_shape), dtype=np.uint8)
     ids, shape = processor.config.action_ids, (num_decisions, processor.num_action_tokens)
     return TrajectoryChunk(
         id=f"episode-{episode:03d}/0",

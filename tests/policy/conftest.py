@@ -79,8 +79,8 @@ def adapters(micro: Policy) -> RandomAdapters:
 @pytest.fixture(scope="session")
 def observations(micro: Policy) -> list[Observation]:
     """Different frames and prompts of different lengths."""
-    size = micro.processor.image_size
-    frames = np.random.default_rng(0).integers(0, 256, (12, size, size, 3), dtype=np.uint8)
+    shape = micro.processor.view_shape
+    frames = np.random.default_rng(0).integers(0, 256, (12, *shape), dtype=np.uint8)
     return [
         Observation(frame=frame, instruction=INSTRUCTIONS[index % len(INSTRUCTIONS)])
         for index, frame in enumerate(frames)

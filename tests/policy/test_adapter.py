@@ -52,7 +52,7 @@ def adapter(wrapped: PeftModel) -> Adapter:
 @torch.no_grad()
 def logits(model: torch.nn.Module) -> torch.Tensor:
     generator = torch.Generator().manual_seed(1)
-    frames = torch.randint(0, 255, (2, 112, 112, 3), dtype=torch.uint8, generator=generator)
+    frames = torch.randint(0, 255, (2, 64, 128, 3), dtype=torch.uint8, generator=generator)
     tokens = torch.randint(512, 768, (2, 7), generator=generator)
     return action_logits(model, torch.tensor([[1, 10, 3], [1, 11, 3]]), frames, tokens)[0]
 

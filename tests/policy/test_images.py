@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from policy.images import center_crop, crop_and_resize, lanczos_resize, openvla_view
+from policy.images import crop_and_resize, lanczos_resize, openvla_view, shrink
 from policy.jpeg import jpeg_round_trip
 
 TOLERANCE = 0.5
@@ -58,6 +58,15 @@ def test_lanczos_keeps_constants_and_sizes() -> None:
     assert np.all(resized == 77)
 
 
-def test_center_crop_takes_the_middle() -> None:
-    frame = np.arange(16 * 16 * 3, dtype=np.uint8).reshape(16, 16, 3)
-    np.testing.assert_array_equal(center_crop(frame, 12), frame[2:14, 2:14])
+def test_shrink_is_the_mean_of_blocks() -> None:
+    frame = np.zeros((4, 8, 3), np.uint8)
+    frame[:2, :2] = [[[10], [20]], [[30], [43]]]
+    frame[2:, 6:] = 255
+    shrunk = shrink(frame, 2)
+    assert shrunk.shape == (2, 4, 3)
+    np.testing.assert_array_equal(shrunk[..., 0], [[25, 0, 0, 0], [0, 0, 0, 255]])
+
+
+def test_shrink_wants_a_whole_multiple() -> None:
+    with pytest.raises(ValueError, match="no whole multiple"):
+        shrink(np.zeros((100, 200, 3), np.uint8), 64)

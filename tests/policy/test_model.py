@@ -87,7 +87,7 @@ def tiny() -> VLARLForActionPrediction:
 
 @torch.no_grad()
 def test_padding_and_company_change_nothing(tiny: VLARLForActionPrediction) -> None:
-    frames = torch.randint(0, 255, (2, 112, 112, 3), dtype=torch.uint8)
+    frames = torch.randint(0, 255, (2, *tiny.config.view_shape), dtype=torch.uint8)
     tokens = torch.randint(tiny.config.action_ids.start, tiny.config.action_ids.stop, (2, 7))
     long, short = [1, 10, 11, 12, 13, 3], [1, 20, 3]
     together, hidden = action_logits(
@@ -103,7 +103,7 @@ def test_padding_and_company_change_nothing(tiny: VLARLForActionPrediction) -> N
 
 @torch.no_grad()
 def test_a_logit_depends_on_everything_before_it_and_nothing_after(tiny: VLARLForActionPrediction) -> None:
-    frames = torch.randint(0, 255, (1, 112, 112, 3), dtype=torch.uint8)
+    frames = torch.randint(0, 255, (1, *tiny.config.view_shape), dtype=torch.uint8)
     tokens = torch.full((1, 7), tiny.config.action_ids.start)
     changed = tokens.clone()
     changed[0, 3] += 9

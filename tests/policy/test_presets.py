@@ -83,11 +83,15 @@ def test_wrong_shapes_are_refused() -> None:
         processor.encode(np.zeros((4, 7)))
     with pytest.raises(ValueError, match="uint8"):
         processor.view(np.zeros((128, 128, 3)))
-    with pytest.raises(ValueError, match="112"):
-        processor.view(np.zeros((64, 64, 3), np.uint8))
+    with pytest.raises(ValueError, match="agentview, robot0_eye_in_hand"):
+        processor.view(np.zeros((128, 128, 3), np.uint8))
 
 
-def test_view_is_the_middle_of_the_frame() -> None:
+def test_view_keeps_the_cameras_side_by_side() -> None:
     processor = Processor(tiny_config("micro"), build_tokenizer(), ALL)
-    frame = np.random.default_rng(0).integers(0, 255, (128, 128, 3)).astype(np.uint8)
-    np.testing.assert_array_equal(processor.view(frame), frame[8:120, 8:120])
+    frame = np.zeros((128, 256, 3), np.uint8)
+    frame[:, 128:] = 200
+    view = processor.view(frame)
+    assert view.shape == processor.view_shape == (64, 128, 3)
+    assert np.all(view[:, :64] == 0)
+    assert np.all(view[:, 64:] == 200)

@@ -19,6 +19,7 @@ from policy.presets import make_tiny, tiny_config
 from policy.sft import STATE_FILE, Progress, SftOptions, Trainer, train
 
 NUM_STEPS = 12
+CAMERAS = ("agentview", "robot0_eye_in_hand")
 
 
 def demo(task: Task, direction: float, seed: int) -> Demo:
@@ -29,6 +30,7 @@ def demo(task: Task, direction: float, seed: int) -> Demo:
     actions[:, 6] = np.where(np.arange(NUM_STEPS) < 8, -1, 1)
     return Demo(
         frames=rng.integers(100, 110, (NUM_STEPS, 128, 128, 3), dtype=np.uint8),
+        wrist_frames=rng.integers(100, 110, (NUM_STEPS, 128, 128, 3), dtype=np.uint8),
         actions=actions,
         clean_actions=actions,
         phases=("approach",) * NUM_STEPS,
@@ -88,25 +90,27 @@ def test_soft_cross_entropy_by_hand() -> None:
     )
 
 
-def test_views_are_shifted_crops_in_other_light() -> None:
+def test_views_are_moved_and_in_other_light() -> None:
     config = tiny_config("micro")
     ramp = np.indices((128, 128)).transpose(1, 2, 0)[None].astype(np.uint8)
-    frames = np.concatenate([ramp, np.full((1, 128, 128, 1), 100, np.uint8)], axis=-1).repeat(16, axis=0)
+    pictures = np.concatenate([ramp, np.full((1, 128, 128, 1), 100, np.uint8)], axis=-1)
+    frames = np.concatenate([pictures, pictures], axis=2).repeat(16, axis=0)
     views = random_views(frames, config, np.random.default_rng(0), max_shift=4)
-    assert views.shape == (16, 112, 112, 3)
+    assert views.shape == (16, 64, 128, 3)
     gains = views[..., 2].mean(axis=(1, 2)) / 100
     assert gains.min() > 0.88
     assert gains.max() < 1.12
     assert len(np.unique(gains.round(3))) > 8
-    corners = views[:, 0, 0, :2] / gains[:, None]
-    assert np.abs(corners - 8).max() < 6  # 4 pixels of shift, and rounding
-    assert len(np.unique(corners.round(), axis=0)) > 8
+    middles = views[:, 32, [32, 96], :2] / gains[:, None, None]
+    assert np.abs(middles - 64.5).max() < 6  # 4 pixels of shift, and rounding
+    assert len(np.unique(middles[:, 0].round(), axis=0)) > 8
+    assert not np.array_equal(middles[:, 0].round(), middles[:, 1].round()), "each camera moves by itself"
 
 
 def test_published_views_keep_size_and_differ() -> None:
     config = tiny_config("micro")
-    config.image_resize_strategy = "resize-naive"
-    frames = np.random.default_rng(0).integers(0, 255, (1, 56, 56, 3)).astype(np.uint8).repeat(3, axis=0)
+    config.image_resize_strategy, config.image_sizes = "resize-naive", [56, 56]
+    frames = np.random.default_rng(0).integers(0, 255, (1, 56, 112, 3)).astype(np.uint8).repeat(3, axis=0)
     views = random_views(frames, config, np.random.default_rng(0), max_shift=4)
     assert views.shape == frames.shape
     assert not np.array_equal(views[0], views[1])
@@ -116,7 +120,7 @@ def test_the_instruction_decides(start: Path, files: list[Path], tmp_path: Path)
     """The same picture, another instruction, another action."""
     train(start, files, tmp_path, "libero_spatial", options(steps=300, batch_size=16), ignore)
     policy = load_policy(tmp_path, suite="libero_spatial")
-    frame = torch.full((1, 112, 112, 3), 105, dtype=torch.uint8)
+    frame = torch.full((1, 64, 128, 3), 105, dtype=torch.uint8)
     directions = []
     for index in range(2):
         prompt = policy.processor.prompt_ids(task(TaskId(suite="libero_spatial", index=index)).instruction)
@@ -155,7 +159,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
 
 def trainer(start: Path, files: list[Path], **changes: object) -> Trainer:
     torch.manual_seed(0)
-    return Trainer(start, list(read_episodes(files, 2)), "libero_spatial", options(**changes))
+    return Trainer(start, list(read_episodes(files, 2, CAMERAS)), "libero_spatial", options(**changes))
 
 
 def test_lora_leaves_the_start_and_saves_a_whole_policy(
