@@ -10,6 +10,7 @@ COMMANDS = {
     "sft": "train a policy by imitation of demonstrations",
     "demos": "record, check and replay demonstrations of the scripted expert",
     "submit": "run training on a Ray cluster",
+    "dashboard": "look at runs in a browser, while they train and after",
     "config": "show every setting, its default and its meaning",
     "doctor": "check this machine and say how to mend what is wrong",
 }

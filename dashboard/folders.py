@@ -1,0 +1,52 @@
+"""Which runs there are, and the only door to their files.
+
+In: the path that the user named: a run folder, or a folder of run folders. Out: names, and paths of regular
+files that really lie inside their run folder, symbolic links included.
+"""
+
+from pathlib import Path
+
+
+class RunFolders:
+    """Everything that may be shown. Only folders found by listing are ever opened."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise ValueError(f"{root} is not a folder; name a run folder, or the folder that holds the runs")
+        self._root = root.resolve()
+        self._is_run = inside(self._root, "config.yaml") is not None
+
+    def names(self) -> list[str]:
+        """Runs, the one that was active last first."""
+        if self._is_run:
+            return [self._root.name]
+        runs = {path.name: last_active(path) for path in self._children()}
+        return sorted(runs, key=runs.__getitem__, reverse=True)
+
+    def path(self, name: str) -> Path | None:
+        """The folder of a run that is listed; names are compared, never followed."""
+        if self._is_run:
+            return self._root if name == self._root.name else None
+        return next((path for path in self._children() if path.name == name), None)
+
+    def _children(self) -> list[Path]:
+        try:
+            children = [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]
+        except OSError:
+            return []
+        return [path for path in children if inside(path, "config.yaml") is not None]
+
+
+def inside(folder: Path, name: str) -> Path | None:
+    """The regular file of this name if it is there and lies inside the (resolved) folder."""
+    try:
+        path = (folder / name).resolve(strict=True)
+        return path if path.is_relative_to(folder) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # not there, a zero byte, a loop of links
+        return None
+
+
+def last_active(folder: Path) -> float:
+    """When the run last wrote something, in seconds since 1970."""
+    files = [inside(folder, name) for name in ("events.jsonl", "metrics.jsonl", "config.yaml")]
+    return max((file.stat().st_mtime for file in files if file is not None), default=0.0)
