@@ -9,6 +9,8 @@ COMMANDS = {
     "eval": "measure a policy on published initial states",
     "sft": "train a policy by imitation of demonstrations",
     "demos": "record, check and replay demonstrations of the scripted expert",
+    "rprm": "label episodes for the process reward model, train it, judge it",
+    "plan": "compute how many environments, replicas and learner ranks to run",
     "submit": "run training on a Ray cluster",
     "dashboard": "look at runs in a browser, while they train and after",
     "config": "show every setting, its default and its meaning",

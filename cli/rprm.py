@@ -1,0 +1,231 @@
+"""The process reward model: label episodes, train on them, judge what was trained.
+
+  vlarl rprm label demos/libero_spatial --sheets sheets           what the labels of some episodes look like
+  vlarl rprm train demos --out checkpoints/rprm --minutes 10      train; the same command goes on after a stop
+  vlarl rprm eval checkpoints/rprm demos --sheets sheets          order, success against failure, pictures
+
+Files are those of `vlarl demos record`, or LIBERO's own; record some with --keep-failures and much --noise,
+since a model that never saw a failure rewards everything. One start in five is held out: `train` stops by
+those, `eval` judges only those.
+"""
+
+import argparse
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reward.checkpoint import RewardModel
+    from reward.episodes import Episode
+    from reward.evaluation import Quality
+    from reward.labels import LabelOptions
+    from reward.model import RewardNetwork
+    from reward.training import Progress
+
+HELP = "label episodes for the process reward model, train it, judge it"
+SHEETS_PER_FILE = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(dest="command", required=True, metavar="label | train | eval")
+    label = commands.add_parser("label", help="show what the label rules find")
+    _add_files(label)
+    label.add_argument("--rules", choices=["gripper", "motion"], default="", help="for all; by task without")
+    _add_train(commands.add_parser("train", help="train on labelled episodes"))
+    judge = commands.add_parser("eval", help="judge a trained model on held-out starts")
+    judge.add_argument("model", type=Path, help="folder of a trained model")
+    _add_files(judge)
+    judge.add_argument(
+        "--stride", type=int, default=4, help="judge every so many samples: a decision's steps"
+    )
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
+    from reward.labels import LabelOptions
+
+    parser.add_argument("demos", type=Path, nargs="+", help="HDF5 files, or folders of them")
+    parser.add_argument("--sheets", type=Path, help="folder for pictures")
+    for field in dataclasses.fields(LabelOptions):
+        name = "--" + field.name.replace("_", "-")
+        parser.add_argument(name, type=float, default=field.default, help="threshold of the labels")
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    _add_files(parser)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the trained model")
+    parser.add_argument("--backend", choices=["native", "transformers"], default="native")
+    parser.add_argument(
+        "--start",
+        help="native: a policy's folder or hub name, a tiny one with random weights without; "
+        "transformers: an image-text-to-text model such as Qwen/Qwen2.5-VL-3B-Instruct",
+    )
+    parser.add_argument("--lora-rank", type=int, default=0, help="0 trains every weight (native only)")
+    parser.add_argument("--minutes", type=float, default=10.0, help="CPU-minutes at most")
+    parser.add_argument("--lr", type=float, default=2e-3, help="peak; 2e-4 suits LoRA on a large model")
+    parser.add_argument("--batch-tasks", type=int, default=6, help="tasks in a batch, 8 frames each")
+    parser.add_argument("--stride", type=int, default=4, help="keep every so many frames")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads; tiny models gain nothing from more"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    return {"label": _label, "train": _train, "eval": _eval}[args.command](args)
+
+
+def _label(args: argparse.Namespace) -> int:
+    from envs.demos import DemoFile
+    from reward.episodes import label_demo
+    from reward.labels import rules_for
+
+    options = _options(args)
+    for path in _files(args.demos):
+        with DemoFile(path) as demos:
+            rules = args.rules or rules_for(demos.instruction)
+            num_keyframes = 0
+            for index, demo in enumerate(demos):
+                motion, labels = label_demo(demo, demos.instruction, options, rules)
+                num_keyframes += len(labels.keyframes)
+                if args.sheets and index < SHEETS_PER_FILE:
+                    from reward.sheets import label_sheet
+
+                    title = f"{demos.instruction}: episode {index}, {_ending(demo.success)}, {rules} rules"
+                    sheet = args.sheets / f"{path.stem}-{index}.png"
+                    label_sheet(sheet, title, demo.frames, motion, labels, options)
+            print(
+                f"{path}: {len(demos)} episodes, {num_keyframes} keyframes by the {rules} rules", flush=True
+            )
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    import torch
+
+    from reward.checkpoint import Backend, Description
+    from reward.model import ScoreWeights
+    from reward.training import TrainOptions, train
+
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    labels = _options(args)
+    options = TrainOptions(minutes=args.minutes, lr=args.lr, batch_tasks=args.batch_tasks, seed=args.seed)
+    episodes = _episodes(args.demos, args.stride, labels)
+    print(_summary(episodes), flush=True)
+    network, base = _network(args)
+    training = {"labels": dataclasses.asdict(labels), "data": _summary(episodes), "seed": args.seed}
+    description = Description(
+        backend=Backend(args.backend), base=base, weights=ScoreWeights(), training=training
+    )
+    quality = train(network, episodes, description, args.out, options, _report)
+    print(f"best on held-out starts:\n{_table(quality)}")
+    return 0
+
+
+def _network(args: argparse.Namespace) -> "tuple[RewardNetwork, str]":
+    """The network to train, and the name of the base that an adapter will need."""
+    if args.backend == "transformers":
+        from reward.transformers_backend import TransformersNetwork
+
+        if not args.start or args.lora_rank < 1:
+            raise ValueError("--backend transformers needs --start MODEL and a --lora-rank (16 is common)")
+        return TransformersNetwork(args.start, lora_rank=args.lora_rank), args.start
+    from policy.presets import make_tiny
+    from reward.native import NativeNetwork
+
+    start = args.start
+    if start is None:
+        start = str(args.out / "start")
+        if not (Path(start) / "config.json").is_file():
+            make_tiny(Path(start), seed=args.seed)
+    base = start if args.lora_rank else ""
+    return NativeNetwork(start, lora_rank=args.lora_rank), base
+
+
+def _eval(args: argparse.Namespace) -> int:
+    import torch
+
+    from reward.checkpoint import load_reward_model
+    from reward.evaluation import judge
+
+    torch.set_num_threads(1)
+    model = load_reward_model(args.model)
+    held_out = [e for e in _episodes(args.demos, args.stride, _options(args)) if e.held_out]
+    if not held_out:
+        raise ValueError("none of these episodes is on the held-out side (one start in five)")
+    quality = judge(model, held_out)
+    print(f"model {model.version}, held-out starts: {_summary(held_out)}\n{_table(quality)}")
+    if args.sheets:
+        _score_sheets(model, held_out, args.sheets)
+    print(json.dumps(quality.to_json()))
+    return 0
+
+
+def _score_sheets(model: "RewardModel", episodes: "list[Episode]", folder: Path) -> None:
+    """The first success and the first failure of every task, one above the other."""
+    from reward.evaluation import score_episode
+    from reward.motion import CONTROL_HZ
+    from reward.sheets import score_sheet
+
+    for number, task in enumerate(sorted({e.instruction for e in episodes})):
+        shown = []
+        for success in (True, False):
+            for episode in [e for e in episodes if e.instruction == task and e.success == success][:1]:
+                until = slice(episode.until_success)
+                title = f"{task}: {episode.name}, {_ending(success)}"
+                scores = score_episode(model, episode)
+                shown.append((title, episode.frames[until], episode.samples[until] / CONTROL_HZ, scores))
+        score_sheet(folder / f"scores-{number:02d}.png", shown)
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    files = [file for path in paths for file in (sorted(path.rglob("*.hdf5")) if path.is_dir() else [path])]
+    if not files:
+        raise ValueError(
+            f"there is no .hdf5 file below {', '.join(map(str, paths))}; `vlarl demos record` makes some"
+        )
+    return files
+
+
+def _options(args: argparse.Namespace) -> "LabelOptions":
+    from reward.labels import LabelOptions
+
+    return LabelOptions(
+        **{field.name: getattr(args, field.name) for field in dataclasses.fields(LabelOptions)}
+    )
+
+
+def _episodes(paths: list[Path], stride: int, options: "LabelOptions") -> "list[Episode]":
+    from reward.episodes import read_episodes
+
+    return list(read_episodes(_files(paths), stride, options))
+
+
+def _summary(episodes: "list[Episode]") -> str:
+    held_out = sum(episode.held_out for episode in episodes)
+    successes = sum(episode.success for episode in episodes)
+    tasks = len({episode.instruction for episode in episodes})
+    frames = sum(episode.num_frames for episode in episodes)
+    kinds = f"{successes} successes, {held_out} held out, {frames} frames"
+    return f"{len(episodes)} episodes of {tasks} tasks, {kinds}"
+
+
+def _report(progress: "Progress") -> None:
+    q = progress.quality
+    text = (
+        f"step {progress.step}  {progress.minutes:.1f} CPU-min  loss {progress.loss:.3f}  held out: "
+        f"order {q.value_order:.3f}  tau {q.kendall_tau:.3f}  end {q.success_final:.2f} against "
+        f"{q.failure_final:.2f}  AUC {q.final_auc:.3f}  false alarms {q.false_alarms:.1%}"
+        f"{'  *' if progress.is_best else ''}"
+    )
+    print(text, file=sys.stdout, flush=True)
+
+
+def _table(quality: "Quality") -> str:
+    return "\n".join(f"  {name:<16} {value:.3f}" for name, value in quality.to_json().items())
+
+
+def _ending(success: bool) -> str:
+    return "success" if success else "failure"
