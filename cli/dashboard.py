@@ -10,6 +10,7 @@ machine unless --host says otherwise, and then a token is needed.
 
 import argparse
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 HELP = "look at runs in a browser"
 TOKEN_VARIABLE = "VLARL_DASHBOARD_TOKEN"
-NICENESS = 10
+NICENESS = 5
 """Training on the same machine comes first."""
 
 
@@ -43,14 +44,24 @@ def run(args: argparse.Namespace) -> int:
     app = make_app(RunFolders(args.runs), access)
     os.nice(NICENESS)
     try:
-        asyncio.run(_serve_for_ever(app, args.host, args.port, needs_token=access.token is not None))
-    except KeyboardInterrupt:
-        print("stopped")
+        asyncio.run(_serve(app, args.host, args.port))
     except OSError as error:
         raise ValueError(
-            f"cannot listen on {args.host} port {args.port}: {error.strerror}; try --port 0"
+            f"cannot listen on {args.host} port {args.port} ({error.strerror}); --port 0 takes any free one"
         ) from error
     return 0
+
+
+async def _serve(app: "web.Application", host: str, port: int) -> None:
+    """Until SIGINT or SIGTERM."""
+    import asyncio
+
+    from dashboard.server import serve_until
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await serve_until(stop, app, host, port)
 
 
 def _token(file: Path | None) -> str | None:
@@ -60,16 +71,3 @@ def _token(file: Path | None) -> str | None:
         raise ValueError(f"--token-file {file}: no such file, or it is empty")
     return file.read_text().strip()
 
-
-async def _serve_for_ever(app: "web.Application", host: str, port: int, *, needs_token: bool) -> None:
-    import asyncio
-
-    from dashboard.server import serve
-
-    runner = await serve(app, host, port)
-    port = runner.addresses[0][1]
-    print(f"dashboard: http://{host}:{port}/{'?token=...' if needs_token else ''}", flush=True)
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()

@@ -59,7 +59,7 @@ def _verdict(before: tuple[int, int], after: tuple[int, int]) -> str:
 
 def _rate(counts: tuple[int, int]) -> str:
     low, high = wilson(*counts)
-    return f"{counts[0] / counts[1]:.0%} ({counts[0]} of {counts[1]}; 95 % interval {low:.0%} to {high:.0%})"
+    return f"{counts[0] / counts[1]:.0%} ({counts[0]} of {counts[1]}; 95% interval {low:.0%} to {high:.0%})"
 
 
 def time_shares(run: Run) -> dict[str, float]:

@@ -1,8 +1,8 @@
 """A JSON lines file that somebody else is still writing.
 
 In: a run folder and the file's name. Out: the objects of its new whole lines, each time it is asked. A
-half-written last line waits for its end; a line that is no JSON object is counted and passed over; a file that
-was replaced or cut (a run that went back to a checkpoint does that) is read again from its beginning.
+half-written last line waits for its end; a line that is no JSON object is counted and passed over; a file
+that was replaced or cut (a run that went back to a checkpoint does that) is read again from its beginning.
 """
 
 import json

@@ -16,7 +16,6 @@ import json
 import mimetypes
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
@@ -29,6 +28,7 @@ from dashboard.run import Run
 STATIC = Path(__file__).parent / "static"
 HEARTBEAT_S = 10.0
 MAX_VIEWERS = 200
+SHUTDOWN_S = 0.5
 ORDERS = ("newest", "best", "worst")
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 
@@ -166,9 +166,13 @@ def _missing(text: str) -> web.Response:
     return web.json_response({"error": text}, status=404)
 
 
-async def serve(app: web.Application, host: str, port: int) -> Any:
-    """Start to listen; the runner tells the address and ends it."""
-    runner = web.AppRunner(app, access_log=None, handle_signals=True)
+async def serve_until(stop: asyncio.Event, app: web.Application, host: str, port: int) -> None:
+    """Listen, say where, and end all streams when told to stop."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
-    await web.TCPSite(runner, host, port, shutdown_timeout=1.0).start()
-    return runner
+    try:
+        await web.TCPSite(runner, host, port).start()
+        print(f"dashboard: http://{host}:{runner.addresses[0][1]}/", flush=True)
+        await stop.wait()
+    finally:
+        await runner.cleanup()

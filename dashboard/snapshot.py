@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.intervals import wilson
+from core.intervals import Z, wilson
 from dashboard.alarms import findings
 from dashboard.answers import bottleneck, is_it_learning, time_shares
 from dashboard.events import Evaluation
@@ -18,7 +18,10 @@ from dashboard.series import Points, Series
 METRIC_POINTS = 240
 SUCCESS_POINTS = 40
 TASK_POINTS = 20
+EPISODES_PER_POINT = 12
+"""Fewer than these make a rate that jumps about and says nothing."""
 HEAT_COLUMNS = 40
+EPISODES_PER_CELL = 6
 METRIC_PREFIXES = ("learner/", "weights/", "rollout/", "buffer/", "faults/", "memory/", "reward/", "time/")
 
 
@@ -93,7 +96,9 @@ def _practice(run: Run) -> dict[str, Any]:
         name: series for name, series in run.metrics.series.items() if name.startswith("curriculum/success/")
     }
     last = max((int(s.points(10**6).update[-1]) for s in run.events.success.values()), default=0)
-    width = max(1, -(-(last + 1) // HEAT_COLUMNS))
+    number = sum(int(s.points(1).count.sum()) for s in run.events.success.values())
+    columns = max(8, min(HEAT_COLUMNS, number // (EPISODES_PER_CELL * max(1, len(tasks)))))
+    width = max(1, -(-(last + 1) // columns))
     return {
         "tasks": tasks,
         "columns": list(range(0, last + 1, width)),
@@ -125,7 +130,8 @@ def _series(series: Series) -> dict[str, list[float]]:
 
 def _rates(series: Series, at_most: int) -> dict[str, list[float]]:
     """Success rates with 95 % intervals."""
-    points = series.points(at_most)
+    num_episodes = int(series.points(1).count.sum())
+    points = series.points(max(2, min(at_most, num_episodes // EPISODES_PER_POINT)))
     intervals = [wilson(int(k), int(n)) for k, n in zip(points.total, points.count, strict=True)]
     return {
         "x": _updates(points),
@@ -137,13 +143,14 @@ def _rates(series: Series, at_most: int) -> dict[str, list[float]]:
 
 
 def _means(series: Series) -> dict[str, list[float]]:
-    """Means per point; the band is lowest to highest."""
+    """Means per point with their 95 % intervals."""
     points = series.points(SUCCESS_POINTS)
+    error = Z * points.mean_error
     return {
         "x": _updates(points),
         "y": _rounded(points.mean),
-        "low": _rounded(points.low),
-        "high": _rounded(points.high),
+        "low": _rounded(points.mean - error),
+        "high": _rounded(points.mean + error),
     }
 
 

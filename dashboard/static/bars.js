@@ -7,7 +7,7 @@ import { percent, rate } from "./format.js";
 export function beforeAfter(rows) {
   return h("div", { class: "dumbbells" },
     h("div", { class: "dumbbell axis", "aria-hidden": "true" }, h("span", {}),
-      h("span", { class: "track-scale" }, ...[0, 25, 50, 75, 100].map((p) => h("i", { style: { left: `${p}%` } }, `${p} %`))),
+      h("span", { class: "track-scale" }, ...[0, 25, 50, 75, 100].map((p) => h("i", { style: { left: `${p}%` } }, `${p}%`))),
       h("span", {})),
     ...rows.map(dumbbell));
 }

@@ -15,10 +15,11 @@ export class Chart {
     this.lines = [];
     this.plot = h("div", { class: "plot" });
     this.tip = h("div", { class: "tip", hidden: true });
+    this.key = h("span", { class: "key", hidden: true });
     this.empty = h("p", { class: "empty", hidden: true }, "nothing recorded yet");
     this.element = h("figure", { class: "chart" },
-      options.title ? h("figcaption", {}, h("span", { class: "chart-title" }, options.title),
-        options.hint ? h("span", { class: "hint" }, options.hint) : null) : null,
+      h("figcaption", {}, h("span", { class: "chart-title" }, options.title),
+        options.hint ? h("span", { class: "hint" }, options.hint) : null, this.key),
       h("div", { class: "plot-frame" }, this.plot, this.tip, this.empty));
     this.plot.addEventListener("pointermove", (event) => this._point(event));
     this.plot.addEventListener("pointerleave", () => this._leave());
@@ -29,7 +30,14 @@ export class Chart {
     this.lines = lines.filter((line) => line.x.length);
     this.bound = bound;
     this.empty.hidden = this.lines.length > 0;
+    this._drawKey();
     this._render();
+  }
+
+  _drawKey() {
+    const named = this.lines.filter((line) => line.name);
+    this.key.hidden = this.options.small || !named.length;
+    this.key.replaceChildren(...named.map((line) => h("span", {}, h("i", { class: "dot", style: { background: line.color } }), line.name)));
   }
 
   _render() {
@@ -69,7 +77,7 @@ export class Chart {
     const at = this.scale.y(this.bound.value);
     return [
       s("line", { class: "bound", x1: LEFT, x2: width - RIGHT, y1: at, y2: at }),
-      s("text", { class: "bound-label", x: width - RIGHT, y: at - 4, "text-anchor": "end" }, this.bound.label),
+      s("text", { class: "bound-label", x: width - RIGHT, y: at + 13, "text-anchor": "end" }, this.bound.label),
     ];
   }
 
@@ -125,7 +133,7 @@ export class Chart {
 function scales(lines, domain, bound, width, height) {
   const xs = lines.flatMap((line) => [line.x[0], line.x.at(-1)]);
   const [x0, x1] = xs.length ? [Math.min(...xs), Math.max(...xs)] : [0, 1];
-  const [y0, y1, ticksY] = verticalRange(lines, domain, bound);
+  const [y0, y1, ticksY] = verticalRange(lines, domain, bound, Math.max(2, Math.floor(height / 40)));
   const spanX = x1 - x0 || 1, inner = width - LEFT - RIGHT;
   return {
     x: (value) => (x1 === x0 ? LEFT + inner / 2 : LEFT + ((value - x0) / spanX) * inner),
@@ -136,7 +144,7 @@ function scales(lines, domain, bound, width, height) {
   };
 }
 
-function verticalRange(lines, domain, bound) {
+function verticalRange(lines, domain, bound, number) {
   // The line decides the scale: a single wild value in a band must not flatten it.
   const means = lines.flatMap((line) => line.y).concat(bound ? [bound.value] : []);
   const spread = lines.flatMap((line) => (line.low ? [...line.low, ...line.high] : []));
@@ -144,14 +152,13 @@ function verticalRange(lines, domain, bound) {
   const reach = (high - low || Math.abs(high) || 1) * 0.6;
   low = Math.max(reduce(spread, Math.min, low), low - reach);
   high = Math.min(reduce(spread, Math.max, high), high + reach);
-  if (domain[0] !== null) low = Math.min(domain[0], domain[1] === null ? low : domain[0]);
+  if (domain[0] !== null) low = domain[0];
   if (domain[1] !== null) high = domain[1];
   if (high <= low) [low, high] = [low - (low === 0 ? 0 : Math.abs(low) * 0.1), low + (Math.abs(low) * 0.1 || 1)];
-  const ticks = niceTicks(low, high, 4);
-  const step = ticks[1] - ticks[0];
-  const bottom = domain[0] !== null && low >= domain[0] ? low : Math.floor(low / step) * step;
-  const top = domain[1] !== null ? high : Math.ceil(high / step - 1e-9) * step;
-  return [bottom, top, niceTicks(bottom, top, 4)];
+  const margin = (high - low) * 0.06;
+  if (domain[0] === null) low -= margin;
+  if (domain[1] === null) high += margin;
+  return [low, high, niceTicks(low, high, number)];
 }
 
 const reduce = (values, pick, otherwise) => (values.length ? values.reduce((a, b) => pick(a, b)) : otherwise);

@@ -56,10 +56,10 @@ export class Episodes {
   }
 
   _entry(episode) {
-    const kind = episode.evaluation === null ? `policy ${episode.version}` : `evaluation after update ${episode.evaluation}`;
+    const kind = episode.evaluation === null ? `policy ${episode.version}` : `evaluation ${episode.evaluation}`;
     return h("li", {}, h("button", { type: "button", "data-episode": episode.id, onclick: () => this._play(episode, true) },
       h("span", { class: `outcome ${episode.success ? "good" : "bad"}` }, episode.success ? "✓" : "✕"),
-      h("span", {}, h("b", {}, shortTask(episode.task)), h("span", { class: "note" }, `${episode.success ? "solved" : "failed"} after ${episode.steps} steps, ${kind}`))));
+      h("span", {}, h("b", {}, shortTask(episode.task)), h("span", { class: "note" }, `${episode.success ? "solved" : "failed"}, ${episode.steps} steps · ${kind}`))));
   }
 
   async _play(episode, now = false) {

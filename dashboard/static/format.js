@@ -1,9 +1,11 @@
 // Numbers and times as people read them.
 
-export const percent = (value) => `${Math.round(value * 100)} %`;
+const trim = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
+
+export const percent = (value) => `${Math.round(value * 100)}%`;
 
 export const percentFine = (value) =>
-  value !== 0 && Math.abs(value) < 0.1 ? `${(value * 100).toFixed(1)} %` : percent(value);
+  value !== 0 && Math.abs(value) < 0.1 ? `${trim((value * 100).toFixed(1))}%` : percent(value);
 
 export function compact(value) {
   const size = Math.abs(value);
@@ -13,10 +15,8 @@ export function compact(value) {
   if (size >= 100) return value.toFixed(0);
   if (size >= 1) return trim(value.toFixed(size >= 10 ? 1 : 2));
   if (size >= 0.001) return trim(value.toPrecision(2));
-  return value.toExponential(0).replace("e-", "e−");
+  return value.toExponential(1).replace(".0", "").replace("e-", "e−");
 }
-
-const trim = (text) => (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 
 export const whole = (value) => Math.round(value).toLocaleString("en").replaceAll(",", " ");
 

@@ -12,7 +12,7 @@ export class HeatMap {
     this.element = h("figure", { class: "chart heat" },
       h("figcaption", {}, h("span", { class: "chart-title" }, "Success per task over time"),
         h("span", { class: "hint" }, "a narrow cell stands for few episodes; an empty one for none")),
-      h("div", { class: "heat-key" }, "0 %", h("i", { class: "heat-scale" }), "100 %"), this.plot, this.said);
+      h("div", { class: "heat-key" }, "0%", h("i", { class: "heat-scale" }), "100%"), this.plot, this.said);
     onWidth(this.plot, () => this._render());
   }
 
@@ -53,8 +53,8 @@ export class HeatMap {
     const { columns } = this.practice;
     const every = Math.max(1, Math.ceil(70 / cellWidth));
     return columns.filter((_, i) => i % every === 0).map((update, i) =>
-      s("text", { class: "tick", x: left + (i * every + 0.5) * cellWidth, y: height - 6, "text-anchor": i ? "middle" : "start" },
-        i ? `${update}` : `update ${update}`));
+      s("text", { class: "tick", x: left + (i * every + 0.5) * cellWidth, y: height - 6, "text-anchor": "middle" }, update))
+      .concat(s("text", { class: "tick", x: left - 8, y: height - 6, "text-anchor": "end" }, "update"));
   }
 
   _say(row, column, good, number) {

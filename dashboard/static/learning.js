@@ -11,21 +11,21 @@ export class Learning {
   constructor(section) {
     this.answers = h("div", { class: "answers" });
     this.facts = h("dl", { class: "facts" });
-    this.success = new Chart({ ...RATE, title: "Success while training", hint: "sampled actions, all tasks; the band is the 95 % interval", height: 220 });
+    this.success = new Chart({ ...RATE, title: "Success while training", hint: "sampled actions, all tasks; the band is the 95% interval", height: 290 });
     this.evaluations = h("div", { class: "evaluations" });
     this.tasks = h("div", { class: "grid small" });
     this.taskCharts = new Map();
-    this.returns = new Chart({ title: "Return of an episode", hint: "environment reward; the band is lowest to highest" });
-    this.steps = new Chart({ title: "Length of an episode", hint: "environment steps; the band is shortest to longest", domain: [0, null] });
+    this.returns = new Chart({ title: "Return of an episode", hint: "environment reward; the band is the 95% interval of the mean" });
+    this.steps = new Chart({ title: "Length of an episode", hint: "environment steps; the band is the 95% interval of the mean", domain: [0, null] });
     section.replaceChildren(h("h2", {}, "Is it learning?"), this.answers, this.facts,
       h("div", { class: "grid wide" }, this.success.element, this.evaluations),
       h("h3", {}, "Task by task"), this.tasks,
-      h("div", { class: "grid" }, this.returns.element, this.steps.element));
+      h("div", { class: "grid halves" }, this.returns.element, this.steps.element));
   }
 
   update(runs) {
     this.answers.replaceChildren(...runs.map((run) => answerOf(run, run.page.learning.answer, runs.length > 1)));
-    this.facts.replaceChildren(...facts(runs[0].page));
+    this.facts.replaceChildren(...(runs.length > 1 ? [] : facts(runs[0].page)));
     this.success.draw(runs.map((run) => ({ ...run.page.learning.success, name: nameIn(runs, run), color: run.color })));
     this.evaluations.replaceChildren(...evaluationParts(runs));
     this._drawTasks(runs);
@@ -37,7 +37,7 @@ export class Learning {
     const names = [...new Set(runs.flatMap((run) => Object.keys(run.page.learning.tasks)))].sort(byNumber);
     for (const name of names) {
       if (!this.taskCharts.has(name)) {
-        const chart = new Chart({ ...RATE, title: shortTask(name), height: 96 });
+        const chart = new Chart({ ...RATE, title: shortTask(name), height: 96, small: true });
         this.taskCharts.set(name, chart);
         this.tasks.append(chart.element);
       }
@@ -78,7 +78,7 @@ const fact = (name, value, note = "") => h("div", {}, h("dt", {}, name), h("dd",
 function evaluationParts(runs) {
   const rows = runs.flatMap((run) => evaluationRows(run, runs.length > 1));
   const caption = h("div", { class: "caption" }, h("span", { class: "chart-title" }, "Greedy success before and after"),
-    h("span", { class: "hint" }, "published starts; ring before, dot after; lines are 95 % intervals"));
+    h("span", { class: "hint" }, "published starts; ring before, dot after; lines are 95% intervals"));
   return [caption, rows.length ? beforeAfter(rows) : h("p", { class: "empty" }, "no evaluation has been made")];
 }
 

@@ -26,7 +26,7 @@ export class Practice {
     const highest = Math.max(0, ...names.flatMap((name) => practice.weights[name].y));
     for (const name of names) {
       if (!this.charts.has(name)) {
-        this.charts.set(name, new Chart({ title: shortTask(name), height: 84, format: percentFine, domain: [0, null] }));
+        this.charts.set(name, new Chart({ title: shortTask(name), height: 84, small: true, format: percentFine, domain: [0, null] }));
         this.weights.append(this.charts.get(name).element);
       }
       const chart = this.charts.get(name);
