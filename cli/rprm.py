@@ -112,9 +112,9 @@ def _train(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     labels = _options(args)
     options = TrainOptions(minutes=args.minutes, lr=args.lr, batch_tasks=args.batch_tasks, seed=args.seed)
-    episodes = _episodes(args.demos, args.stride, labels)
-    print(_summary(episodes), flush=True)
     network, base = _network(args)
+    episodes = _episodes(args, labels, network.cameras)
+    print(_summary(episodes), flush=True)
     training = {"labels": dataclasses.asdict(labels), "data": _summary(episodes), "seed": args.seed}
     description = Description(
         backend=Backend(args.backend), base=base, weights=ScoreWeights(), training=training
@@ -152,7 +152,7 @@ def _eval(args: argparse.Namespace) -> int:
 
     torch.set_num_threads(1)
     model = load_reward_model(args.model)
-    held_out = [e for e in _episodes(args.demos, args.stride, _options(args)) if e.held_out]
+    held_out = [e for e in _episodes(args, _options(args), model.network.cameras) if e.held_out]
     if not held_out:
         raise ValueError("none of these episodes is on the held-out side (one start in five)")
     quality = judge(model, held_out)
@@ -197,10 +197,10 @@ def _options(args: argparse.Namespace) -> "LabelOptions":
     )
 
 
-def _episodes(paths: list[Path], stride: int, options: "LabelOptions") -> "list[Episode]":
+def _episodes(args: argparse.Namespace, options: "LabelOptions", cameras: tuple[str, ...]) -> "list[Episode]":
     from reward.episodes import read_episodes
 
-    return list(read_episodes(_files(paths), stride, options))
+    return list(read_episodes(_files(args.demos), args.stride, options, cameras))
 
 
 def _summary(episodes: "list[Episode]") -> str:

@@ -73,7 +73,7 @@ def _episode(demo: Demo, instruction: str, stride: int, cameras: tuple[str, ...]
     position, actions = demo.end_effector[until, :3], demo.clean_actions[until]
     return Episode(
         instruction=instruction,
-        frames=np.concatenate([_pictures(demo, camera)[until][::stride] for camera in cameras], axis=2),
+        frames=pictures(demo, cameras)[until][::stride],
         stride=stride,
         actions=actions,
         pose=np.concatenate([position, width], axis=1),
@@ -81,11 +81,12 @@ def _episode(demo: Demo, instruction: str, stride: int, cameras: tuple[str, ...]
     )
 
 
-def _pictures(demo: Demo, camera: str) -> np.ndarray:
+def pictures(demo: Demo, cameras: tuple[str, ...]) -> np.ndarray:
+    """(T, H, cameras · W, 3) of a demonstration, side by side as a policy's environments give them."""
     known = {MAIN_CAMERA: demo.frames, WRIST_CAMERA: demo.wrist_frames}
-    if camera not in known:
-        raise ValueError(f"demonstrations have pictures of {', '.join(known)}, not of {camera!r}")
-    return known[camera]
+    if unknown := set(cameras) - set(known):
+        raise ValueError(f"demonstrations have pictures of {', '.join(known)}, not of {', '.join(unknown)}")
+    return np.concatenate([known[camera] for camera in cameras], axis=2)
 
 
 def next_switch(gripper_T: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from envs.demos import Demo, DemoFile
+from policy.imitation_data import pictures
 from reward.labels import RULES, LabelOptions, Labels, make_labels, rules_for
 from reward.motion import Motion, motion_of_demo
 
@@ -29,7 +30,7 @@ class Episode:
     success: bool
     held_out: bool
     frames: np.ndarray
-    """(N, H, W, 3) uint8 as rendered."""
+    """(N, H, cameras · W, 3) uint8 as rendered."""
     samples: np.ndarray
     """(N,) which samples of the recording the frames are."""
     success_at: int | None
@@ -51,19 +52,22 @@ class Episode:
         return int(np.searchsorted(self.samples, self.success_at)) + 1
 
 
-def read_episodes(files: Iterable[Path], stride: int, options: LabelOptions) -> Iterator[Episode]:
-    """All episodes of the files."""
+def read_episodes(
+    files: Iterable[Path], stride: int, options: LabelOptions, cameras: tuple[str, ...]
+) -> Iterator[Episode]:
+    """All episodes of the files, as these cameras saw them."""
     for path in files:
         with DemoFile(path) as demos:
             for index, demo in enumerate(demos):
-                yield label_episode(demo, demos.instruction, f"{path.stem}/{index}", stride, options)
+                name = f"{path.stem}/{index}"
+                yield label_episode(demo, demos.instruction, name, stride, options, cameras)
 
 
 def label_episode(
-    demo: Demo, instruction: str, name: str, stride: int, options: LabelOptions, rules: str = ""
+    demo: Demo, instruction: str, name: str, stride: int, options: LabelOptions, cameras: tuple[str, ...]
 ) -> Episode:
     """Label every sample, then keep every `stride`-th, and the one at which success showed."""
-    motion, labels = label_demo(demo, instruction, options, rules)
+    motion, labels = label_demo(demo, instruction, options)
     kept = np.arange(0, motion.num_samples, stride)
     if motion.success_at is not None:
         kept = np.union1d(kept, motion.success_at)
@@ -72,7 +76,7 @@ def label_episode(
         instruction=instruction,
         success=demo.success,
         held_out=is_held_out(str(demo.start or name)),
-        frames=np.ascontiguousarray(demo.frames[kept]),
+        frames=pictures(demo, cameras)[kept],
         samples=kept,
         success_at=motion.success_at,
         step=labels.step[kept],

@@ -50,9 +50,12 @@ class NativeNetwork:
         return network
 
     @property
-    def image_size(self) -> int:
-        """Pixels of the square view."""
-        return self._config.image_size
+    def cameras(self) -> tuple[str, ...]:
+        return self._processor.cameras
+
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        return self._processor.view_shape
 
     def views(self, frames_BHWC: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         if rng is not None:
