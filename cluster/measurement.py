@@ -1,0 +1,166 @@
+"""What a decision costs each part on this machine, measured part by part.
+
+In: settings with a policy. Out: `cluster.plan.Costs`. Each part runs alone, in a process of its own, as it
+does in a run. CPU time is counted, so that whatever else the machine does hardly matters; for engine and
+learner on a GPU it is time on the wall.
+"""
+
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cluster.plan import Costs
+from cluster.tasks import chosen_tasks
+from core.config import Config
+from core.types import Decision, Observation, Start, StateSource, TrajectoryChunk
+
+CHUNK_DECISIONS = 16
+"""Of the made-up chunks that the learner is measured on."""
+
+
+def measure(config: Config, seconds: float) -> Costs:
+    """Each part for about so long."""
+    simulation_s, picture_s = _alone(_environments, config, seconds)
+    return Costs(
+        simulation_s=simulation_s,
+        picture_s=picture_s,
+        engine_s=_alone(_engine, config, seconds),
+        learner_s=_alone(_learner, config, seconds),
+    )
+
+
+class InstantPolicy:
+    """A `PolicyClient` without a policy: what remains is the environments' own cost."""
+
+    patience_s = 1.0
+
+    def __init__(self, action_ids: range, num_action_tokens: int) -> None:
+        """Answers every observation with one and the same action: no motion."""
+        middle = (action_ids.start + action_ids.stop) // 2
+        self._decision = Decision(
+            tokens=np.full(num_action_tokens, middle, np.int32),
+            logprobs=np.zeros(num_action_tokens, np.float32),
+            version=0,
+        )
+        self._answers: list[tuple[int, Decision]] = []
+
+    def submit(self, key: int, observation: Observation, *, greedy: bool, seed: int) -> None:
+        self._answers.append((key, self._decision))
+
+    def poll(self, timeout_s: float) -> list[tuple[int, Decision]]:
+        answers, self._answers = self._answers, []
+        return answers
+
+
+def _alone(part: Callable[[Config, float], Any], config: Config, seconds: float) -> Any:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(part, config, seconds).result()
+
+
+def _environments(config: Config, seconds: float) -> tuple[float, float]:
+    """CPU-seconds per decision of a worker (its share of a reset included) and of the actor that owns it.
+
+    What it takes to build the first simulation is left out.
+    """
+    import psutil
+
+    from actors.environments import make_loop
+    from actors.messages import Grant, Idle, Sealed
+    from policy.checkpoint import load_processor
+
+    processor = load_processor(config.policy.checkpoint, config.env.suite)
+    policy = InstantPolicy(processor.config.action_ids, processor.num_action_tokens)
+    alone = dataclasses.replace(config.env, envs_per_actor=1, workers_per_actor=1)
+    task, slot, decisions, began = chosen_tasks(config)[0].id, 0, 0, 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        loop = make_loop(dataclasses.replace(config, env=alone), policy, Path(folder))
+        (worker,) = psutil.Process().children()
+        while not began or time.monotonic() - began < seconds or not decisions:
+            for event in loop.poll(1.0):
+                if isinstance(event, Idle):
+                    start = Start(task=task, source=StateSource.FRESH, number=slot)
+                    loop.go(event.env, Grant(slot=slot, episode_id=str(slot), start=start))
+                    slot += 1
+                elif isinstance(event, Sealed) and began:
+                    decisions += event.num_decisions
+                elif isinstance(event, Sealed):
+                    began, worker_began, own_began = time.monotonic(), _cpu_s(worker), time.process_time()
+        costs = (_cpu_s(worker) - worker_began) / decisions, (time.process_time() - own_began) / decisions
+        loop.close()
+    return costs
+
+
+def _engine(config: Config, seconds: float) -> float:
+    """With as many requests as the engine takes at a time."""
+    from policy.checkpoint import load_processor
+    from policy.engine import Engine
+
+    processor = load_processor(config.policy.checkpoint, config.env.suite)
+    engine = Engine(config.policy.checkpoint, config.engine, temperature=config.policy.temperature)
+    observation = Observation(
+        frame=np.zeros(processor.view_shape, np.uint8), instruction=chosen_tasks(config)[0].instruction
+    )
+    number = config.engine.max_num_seqs
+    cost = _cost_of_rounds(lambda: engine.act([observation] * number), number, seconds)
+    engine.close()
+    return cost
+
+
+def _learner(config: Config, seconds: float) -> float:
+    """Updates of one minibatch each, the policy trained and not only the critic."""
+    from learner.build import build_learner
+
+    one_minibatch = dataclasses.replace(config.learner, decisions_per_update=config.learner.minibatch_size)
+    warm = dataclasses.replace(config.critic, warmup_updates=0)
+    learner = build_learner(dataclasses.replace(config, learner=one_minibatch, critic=warm))
+    number = -(-config.learner.minibatch_size // CHUNK_DECISIONS)
+    chunks = [_made_up_chunk(learner.processor, config, index) for index in range(number)]
+    return _cost_of_rounds(lambda: learner.update(chunks, {}), number * CHUNK_DECISIONS, seconds)
+
+
+def _cost_of_rounds(act: Callable[[], Any], num_decisions: int, seconds: float) -> float:
+    """Seconds per decision, after a first round that is not counted."""
+    import torch
+
+    clock = time.perf_counter if torch.cuda.is_available() else time.process_time
+    act()
+    rounds, began = 0, clock()
+    while not rounds or clock() - began < seconds:
+        act()
+        rounds += 1
+    return (clock() - began) / (rounds * num_decisions)
+
+
+def _made_up_chunk(processor: Any, config: Config, index: int) -> TrajectoryChunk:
+    """Noise in the right shapes."""
+    rng = np.random.default_rng(index)
+    ids, shape = processor.config.action_ids, (CHUNK_DECISIONS, processor.num_action_tokens)
+    task = chosen_tasks(config)[0]
+    return TrajectoryChunk(
+        id=f"{index}/0",
+        episode_id=str(index),
+        index=0,
+        env_id=0,
+        start=Start(task=task.id, source=StateSource.FRESH, number=index),
+        instruction=task.instruction,
+        frames=rng.integers(0, 256, (CHUNK_DECISIONS, *processor.view_shape), np.uint8),
+        tokens=rng.integers(ids.start, ids.stop, shape, np.int32),
+        logprobs=np.full(shape, -np.log(len(ids)), np.float32),
+        versions=np.zeros(CHUNK_DECISIONS, np.int64),
+        rewards=np.eye(CHUNK_DECISIONS, dtype=np.float32)[-1],
+        terminated=True,
+        truncated=False,
+        bootstrap_frame=None,
+    )
+
+
+def _cpu_s(process: Any) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
