@@ -3,7 +3,7 @@
 MINUTES ?= 20
 PYTHON_BIN := .venv/bin/python
 
-.PHONY: help setup demo test test-all lint format lock
+.PHONY: help setup demo test test-all lint docs format lock
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -21,11 +21,15 @@ test: setup  ## the tests that finish in minutes
 test-all: setup  ## every test, the slow proofs included
 	$(PYTHON_BIN) -m pytest -m ''
 
-lint: setup  ## formatter, linter, types, import contract
+lint: setup  ## formatter, linter, types, import contract, documents
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	$(PYTHON_BIN) -m docs.build --check
+
+docs: setup  ## generated parts, references and the site of the documents
+	$(PYTHON_BIN) -m docs.build
 
 format: setup  ## rewrite in the house style
 	.venv/bin/ruff format .

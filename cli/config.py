@@ -7,6 +7,7 @@ vlarl config experiments/tiny_cpu.yaml learner.lr=1e-5    check them and print t
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 HELP = "show every setting, its default and its meaning"
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
         print(settings.to_yaml(settings.load(files[0] if files else None, assignments)), end="")
         return 0
     for section in words or _sections():
-        print("\n".join(_describe(section)))
+        print("\n".join([f"\n{section}", *map(_line, described(section))]))
     return 0
 
 
@@ -40,8 +41,20 @@ def _sections() -> list[str]:
     return [field.name for field in dataclasses.fields(Config)]
 
 
-def _describe(section: str) -> Iterator[str]:
-    """One line a setting: key, default, allowed values, and the comment beside it in the source."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting as a person is told of it."""
+
+    key: str
+    default: str
+    choices: tuple[str, ...]
+    """What else it may be, where only some words are allowed."""
+    meaning: str
+    """The comment beside it in the source."""
+
+
+def described(section: str) -> Iterator[Setting]:
+    """Every setting of a section."""
     import dataclasses
 
     from core.config import Config
@@ -50,19 +63,28 @@ def _describe(section: str) -> Iterator[str]:
         raise ValueError(f"there is no section {section!r}; there are {', '.join(_sections())}")
     defaults = getattr(Config(), section)
     comments = _comments(type(defaults))
-    yield f"\n{section}"
     for field in dataclasses.fields(defaults):
-        value = _shown(getattr(defaults, field.name))
-        yield f"  {section + '.' + field.name + '=' + value:<44} {comments.get(field.name, '')}".rstrip()
+        default, choices = _shown(getattr(defaults, field.name))
+        yield Setting(
+            key=f"{section}.{field.name}",
+            default=default,
+            choices=choices,
+            meaning=comments.get(field.name, ""),
+        )
 
 
-def _shown(value: object) -> str:
+def _line(setting: Setting) -> str:
+    choices = f" (or {', '.join(setting.choices)})" if setting.choices else ""
+    return f"  {f'{setting.key}={setting.default}{choices}':<44} {setting.meaning}".rstrip()
+
+
+def _shown(value: object) -> tuple[str, tuple[str, ...]]:
+    """A default, and what else it may be."""
     from enum import Enum
 
     if isinstance(value, Enum):
-        others = [member.value for member in type(value) if member is not value]
-        return f"{value.value} (or {', '.join(others)})"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+        return value.value, tuple(member.value for member in type(value) if member is not value)
+    return (str(value).lower() if isinstance(value, bool) else str(value)), ()
 
 
 def _comments(section: type) -> dict[str, str]:

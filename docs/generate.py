@@ -1,0 +1,69 @@
+"""The parts of these documents that are made from code: settings, metrics, commands.
+
+In: the code. Out: Markdown for every `<!-- generated: NAME -->` ... `<!-- end -->` in a document.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import re
+from collections.abc import Iterator
+
+from cli.config import described
+from cli.main import COMMANDS
+from core.config import Config
+
+BLOCK = re.compile(r"<!-- generated: (?P<name>\w+) -->\n.*?<!-- end -->", flags=re.DOTALL)
+
+
+def fill(text: str) -> str:
+    """The document with all its generated parts made anew."""
+    makers = {"settings": _settings, "commands": _commands}
+
+    def made(block: re.Match[str]) -> str:
+        name = block["name"]
+        return f"<!-- generated: {name} -->\n\n" + "\n".join(makers[name]()) + "\n\n<!-- end -->"
+
+    return BLOCK.sub(made, text)
+
+
+def _settings() -> Iterator[str]:
+    """One table a section: key, default, meaning."""
+    for section in dataclasses.fields(Config):
+        yield f"## {section.name}\n"
+        yield "| setting | default | meaning |\n|---|---|---|"
+        for setting in described(section.name):
+            default = f"`{setting.default}`" if setting.default else "(empty)"
+            choices = (
+                f"; or {', '.join(f'`{choice}`' for choice in setting.choices)}" if setting.choices else ""
+            )
+            yield f"| `{setting.key}` | {default}{choices} | {setting.meaning} |"
+        yield ""
+
+
+def _commands() -> Iterator[str]:
+    """What every command says of itself."""
+    for name, about in COMMANDS.items():
+        module = importlib.import_module(f"cli.{name}")
+        parser = argparse.ArgumentParser(prog=f"vlarl {name}")
+        module.add_arguments(parser)
+        yield f"## vlarl {name}\n\n{about[0].upper()}{about[1:]}.\n"
+        yield f"```text\n{module.__doc__.strip()}\n```\n"
+        rows = [f"| `{_flag(action)}` | {_help(action)} |" for action in parser._actions if _is_told(action)]
+        if rows:
+            yield "\n".join(["| option | meaning |", "|---|---|", *rows, ""])
+
+
+def _is_told(action: argparse.Action) -> bool:
+    return action.help not in (None, argparse.SUPPRESS) and action.dest != "help"
+
+
+def _flag(action: argparse.Action) -> str:
+    words = ", ".join(action.option_strings) or str(action.metavar or action.dest)
+    value = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs != 0 else ""
+    return (words + value).replace("|", "\\|")
+
+
+def _help(action: argparse.Action) -> str:
+    assert action.help is not None
+    return (action.help % {"default": action.default}).replace("|", "\\|")
