@@ -23,7 +23,12 @@ class InferenceActor:
     """One engine. Takes no request before its first `update`."""
 
     def __init__(self, checkpoint: str | Path, engine: EngineConfig, temperature: float) -> None:
-        self._serving = Serving(Engine(checkpoint, engine, temperature=temperature), on_crash=_die)
+        self._serving = Serving(
+            Engine(checkpoint, engine, temperature=temperature),
+            on_crash=_die,
+            gather_s=engine.gather_ms / 1000,
+            enough=engine.max_num_seqs,
+        )
 
     async def pid(self) -> int:
         """Answers once the engine is up."""

@@ -2,13 +2,18 @@
 
 In: requests and adapters from any thread. Out: futures. Until the first adapter has come nothing is
 answered, so that a replica that was restarted can never serve weights of long ago.
+
+With `gather_s` an idle engine waits that long for more requests, and what comes while it computes waits for
+the next round: on a CPU a step costs nearly the same for one request as for sixteen, so that small batches
+would take the time that simulators and learner need. Without, every request joins the running ones at once.
 """
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from core.types import Adapter, Decision, Observation
@@ -42,11 +47,22 @@ class _Update:
 class Serving:
     """Owns the engine; only its thread ever touches it."""
 
-    def __init__(self, engine: Engine, *, on_crash: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        on_crash: Callable[[BaseException], None],
+        gather_s: float = 0.0,
+        enough: int = 1,
+    ) -> None:
+        """`enough` requests end the gathering early."""
         self._engine = engine
         self._on_crash = on_crash
+        self._gather_s, self._enough = gather_s, enough
         self._orders: SimpleQueue[_Call | _Update | None] = SimpleQueue()
-        self._early: list[_Call] = []
+        self._held: list[_Call] = []
+        """Not yet given to the engine: the first weights have not come, or more requests are waited for."""
+        self._held_since = 0.0
         self._is_open = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -84,19 +100,48 @@ class Serving:
 
     def _obey(self) -> bool:
         """Carry out the orders that are there; with nothing to compute, wait for one."""
-        wait = self._engine.num_waiting == 0
-        while wait or not self._orders.empty():
-            order = self._orders.get()
-            wait = False
+        patience_s = self._patience_s()
+        while True:
+            try:
+                order = self._orders.get(timeout=patience_s)
+            except Empty:
+                break
+            patience_s = 0.0
             if order is None:
                 return False
             if isinstance(order, _Update):
                 self._apply(order)
-            elif self._is_open:
-                self._submit(order)
             else:
-                self._early.append(order)
+                self._hold(order)
+        self._submit_held()
         return True
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for an order; None for as long as it takes."""
+        if self._engine.num_waiting > 0:
+            return 0.0
+        if not self._held or not self._is_open:
+            return None
+        return max(0.0, self._held_since + self._gather_s - time.monotonic())
+
+    def _hold(self, call: _Call) -> None:
+        if not self._held:
+            self._held_since = time.monotonic()
+        self._held.append(call)
+
+    def _submit_held(self) -> None:
+        if not self._is_open or not self._held or not self._has_gathered():
+            return
+        for call in self._held:
+            self._submit(call)
+        self._held.clear()
+
+    def _has_gathered(self) -> bool:
+        if self._gather_s == 0:
+            return True
+        in_time = time.monotonic() < self._held_since + self._gather_s
+        too_few = sum(len(call.requests) for call in self._held) < self._enough
+        return self._engine.num_waiting == 0 and not (in_time and too_few)
 
     def _apply(self, order: _Update) -> None:
         try:
@@ -106,9 +151,6 @@ class Serving:
             return
         self._is_open = True
         order.done.set_result(None)
-        for call in self._early:
-            self._submit(call)
-        self._early.clear()
 
     def _submit(self, call: _Call) -> None:
         try:

@@ -39,6 +39,17 @@ class CriticKind(Enum):
     ADAPTER = "adapter"
 
 
+class Shaping(Enum):
+    POTENTIAL = "potential"
+    ADDITIVE = "additive"
+    NONE = "none"
+
+
+class WhenDown(Enum):
+    PAUSE = "pause"
+    SPARSE = "sparse"
+
+
 class CurriculumKind(Enum):
     FRONTIER = "frontier"
     PAPER = "paper"
@@ -86,6 +97,7 @@ class EngineConfig:
     num_replicas: int = 1
     dtype: str = "float32"
     max_num_seqs: int = 32
+    gather_ms: float = 0.0  # an idle replica waits this long for more requests, to decide on them together
     gpu_memory_fraction: float = 0.4
     tensor_parallel_size: int = 1
 
@@ -117,6 +129,7 @@ class LearnerConfig:
     weight_decay: float = 0.0
     adam_eps: float = 1e-5
     max_grad_norm: float = 1.0
+    autocast: bool = False  # matrix products in bfloat16: faster; log-probabilities differ by about 1e-2
     num_threads: int = 1  # torch threads of a rank on the CPU
     decisions_per_update: int = 512  # an update waits for at least this many
     minibatch_size: int = 128  # decisions per optimizer step, over all ranks
@@ -134,6 +147,16 @@ class LearnerConfig:
 class BufferConfig:
     chunk_decisions: int = 0  # seal a chunk after this many decisions; 0 = whole episodes
     max_lag: int = 2  # versions a trained-on decision may be behind the learner
+
+
+@dataclass
+class RewardConfig:
+    checkpoint: str = ""  # folder of a process reward model (`vlarl rprm train`); empty = without one
+    shaping: Shaping = Shaping.POTENTIAL  # how its scores are paid; none = they are only shown
+    scale: float = 0.2  # bound on what shaping can add to an episode's return; success brings 1
+    when_down: WhenDown = WhenDown.PAUSE  # pause = updates wait for it; sparse = they go on without
+    batch_size: int = 64  # frames per forward pass
+    num_gpus: float = 0.0  # share of a GPU that it gets; 0 = it runs on the CPU
 
 
 @dataclass
@@ -161,5 +184,6 @@ class Config:
     critic: CriticConfig = field(default_factory=CriticConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     buffer: BufferConfig = field(default_factory=BufferConfig)
+    reward: RewardConfig = field(default_factory=RewardConfig)
     curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)

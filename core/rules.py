@@ -6,7 +6,7 @@ In: a `Config` (and the keys a user has set). Out: nothing, or a `ValueError` th
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from core.config import AdvantageKind, Config, CurriculumKind, Mode
+from core.config import AdvantageKind, Config, CurriculumKind, Mode, Shaping
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,22 @@ EFFECTS = (
         "curriculum.kind=frontier or paper",
     ),
     Needs(
-        ("env.num_actors", "engine.num_replicas", "learner.num_ranks"),
+        ("env.num_actors", "engine.num_replicas", "engine.gather_ms", "learner.num_ranks"),
+        lambda c: c.run.mode is not Mode.INLINE,
+        "run.mode=local or cluster (inline is one process)",
+    ),
+    Needs(
+        ("reward.shaping", "reward.scale", "reward.when_down", "reward.batch_size", "reward.num_gpus"),
+        lambda c: bool(c.reward.checkpoint),
+        "reward.checkpoint (a process reward model)",
+    ),
+    Needs(
+        ("reward.scale",),
+        lambda c: c.reward.shaping is not Shaping.NONE,
+        "reward.shaping=potential or additive",
+    ),
+    Needs(
+        ("reward.when_down", "reward.num_gpus"),
         lambda c: c.run.mode is not Mode.INLINE,
         "run.mode=local or cluster (inline is one process)",
     ),
@@ -61,6 +76,8 @@ POSITIVE = (
     "engine.num_replicas",
     "engine.max_num_seqs",
     "engine.tensor_parallel_size",
+    "reward.scale",
+    "reward.batch_size",
     "learner.num_ranks",
     "learner.lr",
     "learner.decisions_per_update",
@@ -82,6 +99,8 @@ NOT_NEGATIVE = (
     "critic.clip",
     "buffer.chunk_decisions",
     "buffer.max_lag",
+    "engine.gather_ms",
+    "reward.num_gpus",
     "eval.every",
     "eval.videos",
     "learner.weight_decay",
@@ -134,9 +153,25 @@ def _check_together(config: Config) -> None:
         not (grouped and config.buffer.chunk_decisions),
         f"advantage.kind={advantage.kind.value} compares whole episodes: set buffer.chunk_decisions=0",
     )
+    _check_reward(config)
     _require(
         not grouped or advantage.group_size > 1,
         f"advantage.group_size must be at least 2, got {advantage.group_size}",
+    )
+
+
+def _check_reward(config: Config) -> None:
+    reward = config.reward
+    _require(
+        reward.scale < 0.5,
+        f"reward.scale must be below 0.5, so that success outweighs it, got {reward.scale}",
+    )
+    critic_or_additive = _has_critic(config) or reward.shaping is not Shaping.POTENTIAL
+    _require(
+        not reward.checkpoint or critic_or_additive,
+        "reward.shaping=potential changes the return of every episode from one start alike, which "
+        f"advantage.kind={config.advantage.kind.value} then subtracts: set reward.shaping=additive or none, "
+        "or advantage.kind=gae",
     )
 
 

@@ -30,6 +30,7 @@ def build_learner(
         config.critic.kind,
         temperature=config.policy.temperature,
         device=device,
+        autocast=config.learner.autocast,
     ).to(device)
     return Learner(
         _engine(model, config, ranks), policy.processor, config, ranks=ranks, reward_function=reward_function

@@ -35,6 +35,8 @@ class Pass(Enum):
     BOTH = "both"
     REFERENCE = "reference"
     """The starting policy: all adapters off."""
+    PROBE = "probe"
+    """The policy in the full precision of its weights: what an engine has to agree with."""
 
 
 class Evaluation(TypedDict, total=False):
@@ -59,16 +61,24 @@ class ValueHead(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, hidden_BD: Tensor) -> Tensor:
-        return self.out(torch.tanh(self.hidden(hidden_BD.float()))).squeeze(-1)
+        with torch.autocast(hidden_BD.device.type, enabled=False):
+            return self.out(torch.tanh(self.hidden(hidden_BD.float()))).squeeze(-1)
 
 
 class ActorCritic(nn.Module):
     """One module, so that one optimizer engine shards and steps both."""
 
     def __init__(
-        self, policy: nn.Module, critic: CriticKind, *, temperature: float, device: str = "cpu"
+        self,
+        policy: nn.Module,
+        critic: CriticKind,
+        *,
+        temperature: float,
+        device: str = "cpu",
+        autocast: bool = False,
     ) -> None:
         super().__init__()
+        self._autocast = autocast
         self.policy = policy
         self.value_head = ValueHead(policy.config.text_config.hidden_size)
         self.critic, self.temperature, self.device = critic, temperature, device
@@ -78,6 +88,11 @@ class ActorCritic(nn.Module):
             parameter.requires_grad_("lora_" in name)
 
     def forward(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
+        half = self._autocast and purpose is not Pass.PROBE
+        with torch.autocast(self.device, torch.bfloat16, enabled=half):
+            return self._evaluate(inputs, purpose)
+
+    def _evaluate(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
         if purpose is Pass.VALUE:
             return Evaluation(values=self._values(inputs))
         adapter = None if purpose is Pass.REFERENCE else POLICY_ADAPTER

@@ -21,6 +21,7 @@ from learner.checkpoint import find_checkpoint, write_checkpoint
 from learner.critic import POLICY_ADAPTER, Pass
 from learner.distributed import Ranks
 from learner.engine import Engine
+from learner.moments import moments
 from learner.update import ppo_update
 from policy.adapter import export_adapter, read_adapter, write_adapter
 from policy.processing import Processor
@@ -43,6 +44,8 @@ class UpdateReport:
     """Whether there is a new adapter to publish."""
     metrics: dict[str, float]
     """Names as in `learner.metrics.METRICS`."""
+    moments: list[dict[str, Any]]
+    """What was thought of every decision of recorded episodes, as `learner.moments` makes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,7 @@ class Learner:
         batch = build_batch(
             chunks, scores, prompt_ids=self.processor.prompt_ids, reward_function=self.reward_function
         )
-        metrics = ppo_update(
+        metrics, proximal = ppo_update(
             self.engine, self.ranks, batch, self.config, number=self.number, train_policy=not warmup
         )
         lag = self.version - np.concatenate([chunk.versions for chunk in chunks])
@@ -101,6 +104,7 @@ class Learner:
                 "learner/decisions_per_s": metrics["learner/decisions"] / seconds,
                 "time/update_s": seconds,
             },
+            moments=moments(batch, proximal, scores, self.config.advantage.kind),
         )
 
     @property
@@ -122,7 +126,7 @@ class Learner:
             tokens=tokens,
         )
         with torch.no_grad():
-            logprobs = self.engine(inputs, Pass.POLICY)["logprobs"]
+            logprobs = self.engine(inputs, Pass.PROBE)["logprobs"]
         return logprobs.float().cpu().numpy()
 
     def save(self, root: Path, extra: dict[str, Any], *, keep: int) -> None:

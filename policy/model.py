@@ -118,9 +118,13 @@ class VLARLForActionPrediction(PreTrainedModel):
         return torch.cat([embeds_BND[:, :1], patches_BPD, embeds_BND[:, 1:]], dim=1)
 
     def action_logits(self, hidden: Tensor) -> Tensor:
-        """Logits of the action ids alone. The whole head runs, so that ZeRO-3's hooks see it."""
+        """Logits of the action ids alone. The whole head runs, so that ZeRO-3's hooks see it.
+
+        Never under autocast: rounded logits, divided by a low temperature, are another distribution.
+        """
         ids = self.config.action_ids
-        return self.language_model.lm_head(hidden)[..., ids.start : ids.stop]
+        with torch.autocast(hidden.device.type, enabled=False):
+            return self.language_model.lm_head(hidden)[..., ids.start : ids.stop]
 
 
 def append_actions(input_ids_BL: Tensor, lengths_B: Tensor, tokens_BA: Tensor) -> Tensor:

@@ -46,12 +46,13 @@ class Sampler:
         device = model.device
         patches = model.embed_frames(torch.from_numpy(frames).to(device))
         inputs = model.splice(torch.tensor(prompts, device=device), patches)
+        temperature = 1.0 if greedy else self._temperature  # the log-probabilities that vLLM reports
         tokens, logprobs = [], []
         for _ in range(model.config.num_action_tokens):
             hidden = model.language_model.model(
                 inputs_embeds=inputs, past_key_values=cache, use_cache=True
             ).last_hidden_state[:, -1]
-            logprobs_BV = action_logprobs(model.action_logits(hidden), self._temperature)
+            logprobs_BV = action_logprobs(model.action_logits(hidden), temperature)
             chosen_B1 = self._choose(logprobs_BV, greedy)
             logprobs.append(logprobs_BV.gather(1, chosen_B1))
             tokens.append(chosen_B1 + model.config.action_ids.start)

@@ -1,6 +1,7 @@
 """Serving: nothing is answered before the first weights, and many callers share one engine loop."""
 
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -138,3 +139,35 @@ def test_a_broken_engine_is_reported(
 def test_close_ends_the_engine(serving: Serving, engine: FakeEngine) -> None:
     serving.close()
     assert engine.closed
+
+
+@pytest.fixture
+def gathering(engine: FakeEngine, crashes: list[BaseException]) -> Serving:
+    """Waits for three requests, at most half a second."""
+    return Serving(engine, on_crash=crashes.append, gather_s=0.5, enough=3)  # type: ignore[arg-type]
+
+
+def test_requests_are_gathered_until_there_are_enough(gathering: Serving) -> None:
+    gathering.update(adapter(1)).result(5)
+    first, second = gathering.act(requests(1)), gathering.act(requests(2))
+    with pytest.raises(TimeoutError):
+        first.result(0.1)
+    asked = time.monotonic()
+    gathering.act(requests(3)).result(5)
+    assert first.done()
+    assert second.done()
+    assert time.monotonic() - asked < 0.4
+
+
+def test_a_lonely_request_waits_no_longer_than_it_was_told(gathering: Serving) -> None:
+    gathering.update(adapter(1)).result(5)
+    asked = time.monotonic()
+    gathering.act(requests(1)).result(5)
+    assert 0.4 < time.monotonic() - asked < 3
+
+
+def test_gathering_does_not_delay_new_weights(gathering: Serving) -> None:
+    gathering.update(adapter(1)).result(5)
+    waiting = gathering.act(requests(1))
+    gathering.update(adapter(2)).result(0.3)
+    assert waiting.result(5)[0].version == 2
