@@ -15,7 +15,8 @@ import ray
 from ray.exceptions import ObjectLostError
 
 from core.config import Config
-from core.types import Adapter, Observation, TrajectoryChunk
+from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
+from learner.batch import RewardFunction
 from learner.build import build_learner
 from learner.deepspeed_engine import join_ranks
 from learner.learner import LoadReport, UpdateReport
@@ -24,8 +25,8 @@ from learner.learner import LoadReport, UpdateReport
 class LearnerActor:
     """Made with `begin`; `watch` has a thread of its own."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, reward_function: RewardFunction) -> None:
+        self._config, self._reward_function = config, reward_function
         self._chunks: dict[int, TrajectoryChunk] = {}
 
     def address(self) -> tuple[str, int]:
@@ -39,7 +40,8 @@ class LearnerActor:
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._learner = build_learner(self._config, ranks=join_ranks(rank, size, address, port, device))
+        ranks = join_ranks(rank, size, address, port, device)
+        self._learner = build_learner(self._config, ranks=ranks, reward_function=self._reward_function)
         return os.getpid()
 
     @ray.method(concurrency_group="watch")
@@ -57,11 +59,11 @@ class LearnerActor:
                 continue
         return list(self._chunks)
 
-    def update(self, indexes: list[int]) -> UpdateReport:
-        """One update on the fetched chunks that every rank has."""
+    def update(self, indexes: list[int], scores: dict[str, RewardScores]) -> UpdateReport:
+        """One update on the fetched chunks that every rank has; scores go by the chunks' ids."""
         chunks = [self._chunks[index] for index in indexes]
         self._chunks = {}
-        return self._learner.update(chunks, {})
+        return self._learner.update(chunks, scores)
 
     @ray.method(num_returns=2)
     def adapter(self) -> tuple[Adapter | None, bool]:

@@ -22,6 +22,7 @@ from cluster.parts import Fault, LearnerLostError, LearnerPart, Report
 from cluster.progress import Progress
 from cluster.publishing import Publisher
 from cluster.rollouts import Rollouts, episode_fields
+from cluster.scoring import Scoring
 from cluster.supervision import Supervisor
 from core.config import Config
 from core.metrics import MetricsWriter
@@ -40,6 +41,7 @@ class Controller:
         buffer: TrajectoryBuffer[Any],
         curriculum: Curriculum,
         learner: LearnerPart,
+        scoring: Scoring,
         publisher: Publisher,
         supervisor: Supervisor,
         progress: Progress,
@@ -50,12 +52,13 @@ class Controller:
     ) -> None:
         self._config, self._checkpoints = config, checkpoints
         self._rollouts, self._buffer, self._curriculum = rollouts, buffer, curriculum
-        self._learner, self._publisher = learner, publisher
+        self._learner, self._scoring, self._publisher = learner, scoring, publisher
         self._supervisor, self._progress, self._writer = supervisor, progress, writer
         self._evaluation_starts = evaluation_starts
         self._attempt = attempt
         self._num_updates = self._num_saved = self._num_evaluated = num_updates
         self._batch: Batch[Any] | None = None
+        self._is_updating = False
         limit_s = config.run.max_minutes * 60
         self._deadline = time.monotonic() + limit_s if limit_s else float("inf")
 
@@ -94,18 +97,22 @@ class Controller:
         if Fault.LEARNER in self._supervisor.attend():
             if self._batch is not None:
                 self._buffer.put_back(self._batch)
-                self._batch = None
+                self._batch, self._is_updating = None, False
             self._num_updates = self._num_saved = self._learner.number
             self._writer.rewind(self._num_updates)
             self._publisher.publish()
 
     def _train(self) -> None:
-        """Begin an update when a batch is complete; conclude it when it is done."""
+        """Begin an update when a batch and its scores are complete; conclude it when it is done."""
+        self._batch = self._batch or self._buffer.take()
         if self._batch is None:
-            self._batch = self._buffer.take()
-            if self._batch is None:
+            return
+        if not self._is_updating:
+            scores = self._scoring.scores_of(self._batch.slots)
+            if scores is None:
                 return
-            self._learner.start(self._batch.payloads)
+            self._learner.start(self._batch.payloads, scores)
+            self._is_updating = True
         report = self._learner.finished()
         if report is not None:
             self._conclude(self._batch, report)
@@ -114,7 +121,8 @@ class Controller:
         """Publish before returning the slots: the buffer's bound on lag rests on this order."""
         published = self._publisher.publish() if report.policy_changed else {}
         self._buffer.release(batch)
-        self._batch = None
+        self._scoring.forget(batch.slots)
+        self._batch, self._is_updating = None, False
         self._num_updates = report.number
         self._writer.event("trained", update=report.number, slots=batch.slots)
         self._supervisor.update_done()
@@ -132,6 +140,7 @@ class Controller:
             **self._supervisor.scalars(),
             **self._curriculum.scalars(),
             **self._buffer.scalars(),
+            **self._scoring.scalars(),
             "weights/version": float(report.version),
         }
         self._writer.scalars(report.number, values)

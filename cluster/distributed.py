@@ -3,6 +3,7 @@
 In: settings and the run folder. Out: the parts of a run, and how to take them down.
 """
 
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -10,14 +11,19 @@ import ray
 from actors.env_actor import EnvActor
 from actors.inference_actor import MAX_CALLS, InferenceActor
 from actors.learner_actor import LearnerActor
+from actors.reward_actor import RewardActor
 from cluster.fleet import RayFleet
 from cluster.learner_group import RayLearner
 from cluster.nodes import Nodes
-from cluster.parts import Parts
+from cluster.parts import Mortal, Parts
 from cluster.placement import Options, place
 from cluster.replicas import RayReplicas
+from cluster.reward_model import RayRewardModel
+from cluster.tasks import reward_function
 from core.config import Config, Mode
 from core.runfolder import RunFolder
+from learner.batch import RewardFunction
+from policy.checkpoint import load_processor
 
 WORKER_VARIABLES = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 OBJECT_STORE_SLACK = 256 * 2**20
@@ -33,8 +39,11 @@ def build_distributed(config: Config, folder: RunFolder) -> Parts:
         _replica(config, name, options) for name, options in zip(names, placement.replicas, strict=True)
     ]
     actors = [_env_actor(config, options, names, folder) for options in placement.env_actors]
+    rewards = _reward_model(config, placement.reward_model)
+    pay = reward_function(config)
     learner = RayLearner(
-        lambda: [_learner_rank(config, options) for options in placement.learner_ranks], folder.checkpoints
+        lambda: [_learner_rank(config, pay, options) for options in placement.learner_ranks],
+        folder.checkpoints,
     )
     served = RayReplicas(replicas)
     served.wait_for_all()
@@ -44,10 +53,14 @@ def build_distributed(config: Config, folder: RunFolder) -> Parts:
         fleet.close()
         served.close()
         learner.close()
+        if rewards is not None:
+            rewards.close()
         ray.shutdown()
 
-    mortals = (fleet, served, learner, Nodes())
-    return Parts(fleet=fleet, learner=learner, replicas=served, mortals=mortals, close=close)
+    mortals: list[Mortal] = [fleet, served, learner, Nodes()]
+    if rewards is not None:
+        mortals.append(rewards)
+    return Parts(fleet=fleet, learner=learner, replicas=served, rewards=rewards, mortals=mortals, close=close)
 
 
 def connect(config: Config) -> None:
@@ -90,8 +103,21 @@ def _env_actor(config: Config, options: Options, replicas: list[str], folder: Ru
     return actor.remote(config, replicas, folder.episodes)
 
 
-def _learner_rank(config: Config, options: Options) -> Any:
+def _reward_model(config: Config, options: Options) -> RayRewardModel | None:
+    if not config.reward.checkpoint:
+        return None
+    processor = load_processor(config.policy.checkpoint, config.env.suite)
+    actor = ray.remote(concurrency_groups={"watch": 1})(RewardActor).options(
+        max_restarts=-1, runtime_env={"env_vars": WORKER_VARIABLES}, **options
+    )
+    checkpoint = Path(config.reward.checkpoint).resolve()
+    return RayRewardModel(
+        actor.remote(checkpoint, processor.view_shape, config.reward.batch_size), config.reward.when_down
+    )
+
+
+def _learner_rank(config: Config, pay: RewardFunction, options: Options) -> Any:
     actor = ray.remote(concurrency_groups={"watch": 1})(LearnerActor).options(
         runtime_env={"env_vars": WORKER_VARIABLES}, **options
     )
-    return actor.remote(config)
+    return actor.remote(config, pay)

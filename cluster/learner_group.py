@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import RayActorError
 
 from cluster.parts import Fault, LearnerLostError, Loaded, Report
-from core.types import Observation
+from core.types import Observation, RewardScores
 
 START_TIMEOUT_S = 600.0
 
@@ -40,13 +40,14 @@ class RayLearner:
         self.number = 0
         self._version = 0
         self._num_chunks = 0
+        self._scores: dict[str, RewardScores] = {}
         self._fetching: list[Any] = []
         self._updating: list[Any] = []
         self._begin()
 
-    def start(self, payloads: Sequence[Any]) -> None:
+    def start(self, payloads: Sequence[Any], scores: dict[str, RewardScores]) -> None:
         """Let every rank read the chunks; `finished` begins the update when all have."""
-        self._num_chunks = len(payloads)
+        self._num_chunks, self._scores = len(payloads), scores
         self._fetching = [rank.fetch.remote(list(payloads)) for rank in self._ranks]
 
     def finished(self) -> Report | None:
@@ -59,7 +60,7 @@ class RayLearner:
             if not everywhere:
                 return NothingLearned(number=self.number, version=self._version, metrics={})
             self._num_chunks -= len(everywhere)
-            self._updating = [rank.update.remote(everywhere) for rank in self._ranks]
+            self._updating = [rank.update.remote(everywhere, self._scores) for rank in self._ranks]
         if not self._updating:
             return None
         reports = self._results(self._updating)

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from actors.messages import Fleet
-from core.types import Decision, Observation
+from cluster.scoring import RewardPart
+from core.types import Decision, Observation, RewardScores
 
 
 class Report(Protocol):
@@ -56,8 +57,8 @@ class LearnerPart(Protocol):
     def number(self) -> int:
         """Updates done."""
 
-    def start(self, payloads: Sequence[Any]) -> None:
-        """Begin an update on these chunks (or references to them)."""
+    def start(self, payloads: Sequence[Any], scores: dict[str, RewardScores]) -> None:
+        """Begin an update on these chunks (or references to them); scores go by the chunks' ids."""
 
     def finished(self) -> Report | None:
         """The report of the update that was begun, or None while it runs."""
@@ -92,6 +93,7 @@ class Fault(Enum):
     ENV_ACTOR = "env_actor"
     REPLICA = "replica"
     LEARNER = "learner"
+    REWARD = "reward"
     NODE = "node"
 
 
@@ -114,5 +116,7 @@ class Parts:
     fleet: Fleet
     learner: LearnerPart
     replicas: ReplicasPart
+    rewards: RewardPart | None = None
+    """The process reward model; None where a run has none."""
     mortals: Sequence[Mortal] = ()
     close: Callable[[], None]

@@ -32,6 +32,7 @@ class Placement:
     learner_ranks: list[Options]
     replicas: list[Options]
     env_actors: list[Options]
+    reward_model: Options
 
 
 def share_gpus(config: Config, num_gpus: float) -> GpuShares:
@@ -48,7 +49,7 @@ def share_gpus(config: Config, num_gpus: float) -> GpuShares:
         return GpuShares(learner_rank=1, replica=width)
     if ranks == replicas == width == 1:
         fraction = config.engine.gpu_memory_fraction
-        return GpuShares(learner_rank=1 - fraction, replica=fraction)
+        return GpuShares(learner_rank=num_gpus - fraction, replica=fraction)
     raise ValueError(
         f"{ranks} learner ranks and {replicas} replicas of {width} want {wanted} GPUs, not {num_gpus:g}; "
         "lower learner.num_ranks, engine.num_replicas or engine.tensor_parallel_size (one each can share)"
@@ -57,7 +58,7 @@ def share_gpus(config: Config, num_gpus: float) -> GpuShares:
 
 def place(config: Config, resources: Mapping[str, float]) -> Placement:
     """Options for this run on a cluster with these resources."""
-    shares = share_gpus(config, resources.get("GPU", 0))
+    shares = share_gpus(config, resources.get("GPU", 0) - config.reward.num_gpus)
     if config.run.mode is Mode.LOCAL:
         return _place_locally(config, shares)
     return _place_on_cluster(config, shares)
@@ -68,6 +69,7 @@ def _place_locally(config: Config, shares: GpuShares) -> Placement:
         learner_ranks=[{"num_cpus": 0, "num_gpus": shares.learner_rank}] * config.learner.num_ranks,
         replicas=[{"num_cpus": 0, "num_gpus": shares.replica}] * config.engine.num_replicas,
         env_actors=[{"num_cpus": 0}] * config.env.num_actors,
+        reward_model={"num_cpus": 0, "num_gpus": config.reward.num_gpus},
     )
 
 
@@ -77,6 +79,7 @@ def _place_on_cluster(config: Config, shares: GpuShares) -> Placement:
         replicas=_grouped(shares.replica, config.engine.num_replicas, "SPREAD"),
         env_actors=[{"num_cpus": config.env.workers_per_actor, "scheduling_strategy": "SPREAD"}]
         * config.env.num_actors,
+        reward_model={"num_cpus": 1, "num_gpus": config.reward.num_gpus},
     )
 
 

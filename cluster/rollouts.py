@@ -13,6 +13,7 @@ from cluster.buffer import TrajectoryBuffer
 from cluster.curriculum import Curriculum
 from cluster.parts import Fault
 from cluster.progress import Progress
+from cluster.scoring import Scoring
 from cluster.supervision import Supervisor
 from core.metrics import MetricsWriter
 from core.types import EpisodeOutcome, Start
@@ -29,6 +30,7 @@ class Rollouts:
         buffer: TrajectoryBuffer[Any],
         curriculum: Curriculum,
         *,
+        scoring: Scoring,
         supervisor: Supervisor,
         progress: Progress,
         writer: MetricsWriter,
@@ -37,6 +39,7 @@ class Rollouts:
     ) -> None:
         self._fleet, self._buffer, self._curriculum = fleet, buffer, curriculum
         self._supervisor, self._progress, self._writer = supervisor, progress, writer
+        self._scoring = scoring
         self._attempt = attempt
         """How often the run was resumed; part of episode ids, so that none ever repeats."""
         self._video_every = video_every
@@ -108,6 +111,7 @@ class Rollouts:
     def _take_in(self, event: Sealed) -> None:
         if not self._buffer.seal(event.slot, event.chunk, event.num_decisions):
             return
+        self._scoring.sealed(event.slot, event.chunk)
         self._progress.sealed(event)
         if event.outcome is None:
             self._asking[event.env] = event

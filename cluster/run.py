@@ -13,6 +13,7 @@ from cluster.progress import Progress
 from cluster.publishing import Probes, Publisher
 from cluster.ray_settings import prepare_local
 from cluster.rollouts import Rollouts
+from cluster.scoring import Scoring
 from cluster.supervision import Supervisor
 from cluster.tasks import chosen_tasks, evaluation_starts, max_chunk_decisions
 from core.config import AdvantageKind, Config, Mode, TrainingStates
@@ -55,10 +56,12 @@ def controller(
     progress = Progress(config.run.num_updates)
     curriculum = _curriculum(config, tasks, start.extra)
     buffer = _buffer(config, tasks, processor.config.num_action_steps, start.extra)
+    scoring = Scoring(parts.rewards)
     rollouts = Rollouts(
         parts.fleet,
         buffer,
         curriculum,
+        scoring=scoring,
         supervisor=supervisor,
         progress=progress,
         writer=writer,
@@ -78,6 +81,7 @@ def controller(
         buffer=buffer,
         curriculum=curriculum,
         learner=parts.learner,
+        scoring=scoring,
         publisher=Publisher(parts.learner, parts.replicas, probes, dtype=config.engine.dtype),
         supervisor=supervisor,
         progress=progress,

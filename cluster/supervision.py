@@ -6,6 +6,7 @@ In: parts whose members can die. Out: mended parts, counts, events, and whether 
     an EnvActor dies                               restarted; its open episodes are dropped
     an inference replica dies                      restarted; it gets the current weights before any request
     a learner rank dies                            the group restarts from the last checkpoint; rollouts wait
+    the reward model dies                          restarted; updates wait for it or go on without its scores
     a node leaves                                  its members restart where there is room, or when it returns
     SIGTERM or SIGINT                              checkpoint, then exit with STOPPED
 """

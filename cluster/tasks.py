@@ -8,6 +8,9 @@ from core.config import Config
 from core.types import Start, StateSource, TaskId
 from envs import suites
 from envs.suites import NUM_PUBLISHED_STATES, Task
+from learner.batch import RewardFunction, environment_rewards
+from policy.checkpoint import load_processor
+from reward.shaping import ShapedRewards
 
 
 def chosen_tasks(config: Config) -> list[Task]:
@@ -33,6 +36,24 @@ def evaluation_starts(tasks: list[Task], episodes_per_task: int) -> list[Start]:
 
 def max_chunk_decisions(config: Config, tasks: list[Task], steps_per_decision: int) -> int:
     """The longest chunk that can be sealed."""
-    longest_episode = max(config.env.max_steps or t.max_steps for t in tasks)
-    episode_decisions = -(-longest_episode // steps_per_decision)
+    episode_decisions = max_episode_decisions(config, tasks, steps_per_decision)
     return min(config.buffer.chunk_decisions or episode_decisions, episode_decisions)
+
+
+def max_episode_decisions(config: Config, tasks: list[Task], steps_per_decision: int) -> int:
+    """The longest episode that can be played."""
+    longest_episode = max(config.env.max_steps or t.max_steps for t in tasks)
+    return -(-longest_episode // steps_per_decision)
+
+
+def reward_function(config: Config) -> RewardFunction:
+    """What the learner pays: the simulator's reward, and what the reward model's scores add to it."""
+    if not config.reward.checkpoint:
+        return environment_rewards
+    processor = load_processor(config.policy.checkpoint, config.env.suite)
+    return ShapedRewards(
+        shaping=config.reward.shaping,
+        scale=config.reward.scale,
+        gamma=config.advantage.gamma,
+        max_decisions=max_episode_decisions(config, chosen_tasks(config), processor.config.num_action_steps),
+    )

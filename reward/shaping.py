@@ -5,17 +5,35 @@ nothing follows it). Out: shaped rewards. With `scale` < 1 no shaping outweighs 
 Shape letters: T decisions of one chunk.
 """
 
-from enum import Enum
+from dataclasses import dataclass
 
 import numpy as np
 
+from core.config import Shaping
 from core.types import RewardScores, TrajectoryChunk
 
 
-class Shaping(Enum):
-    NONE = "none"
-    POTENTIAL = "potential"
-    ADDITIVE = "additive"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShapedRewards:
+    """A learner's reward function. A chunk without scores is paid the environment's reward alone."""
+
+    shaping: Shaping
+    scale: float
+    gamma: float
+    max_decisions: int
+    """Of the longest episode."""
+
+    def __call__(self, chunk: TrajectoryChunk, scores: RewardScores | None) -> np.ndarray:
+        if scores is None:
+            return chunk.rewards
+        return shaped_rewards(
+            chunk,
+            scores,
+            shaping=self.shaping,
+            scale=self.scale,
+            gamma=self.gamma,
+            max_decisions=self.max_decisions,
+        )
 
 
 def shaped_rewards(

@@ -10,7 +10,7 @@ import numpy as np
 
 from actors.messages import Event, Grant, Idle, Sealed
 from cluster.parts import Fault, LearnerLostError, Loaded
-from core.types import Decision, EpisodeOutcome, Observation
+from core.types import Decision, EpisodeOutcome, Observation, RewardScores
 from tests.actors.fakes import ACTION_TOKENS, FakePolicy
 
 
@@ -30,6 +30,7 @@ class FakeLearner:
     def __init__(self, *, slow_turns: int = 0, dies_at: int | None = None) -> None:
         self.number = self.version = 0
         self.trained: list[Any] = []
+        self.all_scores: dict[str, RewardScores] = {}
         self.lags: list[int] = []
         self.saved: list[tuple[int, dict[str, Any]]] = []
         self.saved_trained: list[Any] = []
@@ -39,9 +40,10 @@ class FakeLearner:
         self._batch: Sequence[Any] | None = None
         self._turns = 0
 
-    def start(self, payloads: Sequence[Any]) -> None:
+    def start(self, payloads: Sequence[Any], scores: dict[str, RewardScores]) -> None:
         assert self._batch is None
         self._batch, self._turns = payloads, 0
+        self.all_scores |= scores
 
     def finished(self) -> FakeReport | None:
         self._turns += 1

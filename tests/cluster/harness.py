@@ -14,6 +14,7 @@ from cluster.curriculum import Curriculum
 from cluster.progress import Progress
 from cluster.publishing import Probes, Publisher
 from cluster.rollouts import Rollouts
+from cluster.scoring import RewardPart, Scoring
 from cluster.supervision import Supervisor
 from core import settings
 from core.metrics import MetricsWriter
@@ -46,6 +47,7 @@ class Harness:
         evaluation: int = 0,
         deaf_times: int = 0,
         group_size: int = 1,
+        reward_model: RewardPart | None = None,
     ) -> None:
         config = settings.load(
             None,
@@ -80,10 +82,12 @@ class Harness:
             config.curriculum, dict.fromkeys(TASKS, 50), StateSource.FRESH, seed=config.run.seed
         )
         progress = Progress(config.run.num_updates)
+        self.scoring = Scoring(reward_model)
         self.rollouts = Rollouts(
             self.fleet,
             self.buffer,
             self.curriculum,
+            scoring=self.scoring,
             supervisor=self.supervisor,
             progress=progress,
             writer=self.writer,
@@ -99,6 +103,7 @@ class Harness:
             buffer=self.buffer,
             curriculum=self.curriculum,
             learner=self.learner,
+            scoring=self.scoring,
             publisher=Publisher(self.learner, self.replicas, probes, dtype="float32"),
             supervisor=self.supervisor,
             progress=progress,
