@@ -5,6 +5,7 @@ import importlib
 import sys
 
 COMMANDS = {
+    "demo": "watch a tiny VLA learn on the CPU",
     "train": "improve a policy by reinforcement learning",
     "eval": "measure a policy on published initial states",
     "sft": "train a policy by imitation of demonstrations",

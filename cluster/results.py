@@ -1,6 +1,7 @@
 """What a run has achieved: success before and after, task by task.
 
-In: a run folder. Out: a table with Wilson intervals.
+In: a run folder. Out: a table with Wilson intervals; the same as plain numbers; one start filmed before and
+after.
 """
 
 from collections import defaultdict
@@ -9,21 +10,60 @@ from typing import Any
 
 from core.intervals import wilson
 from core.metrics import read_lines
+from envs.video import side_by_side
+
+Evaluation = dict[str, Any]
+
+
+def before_and_after(folder: Path) -> list[Evaluation]:
+    """The first evaluation and the last, or the only one, from the run's events."""
+    found = [line for line in read_lines(folder / "events.jsonl") if line["kind"] == "evaluation"]
+    return found if len(found) < 2 else [found[0], found[-1]]
 
 
 def table(folder: Path) -> str:
-    """First evaluation against the last, from the run's events."""
-    evaluations = [line for line in read_lines(folder / "events.jsonl") if line["kind"] == "evaluation"]
-    if not evaluations:
+    """Before against after, a line for each task."""
+    columns = before_and_after(folder)
+    if not columns:
         return "no evaluation was made"
-    columns = evaluations[:1] + evaluations[-1:] if len(evaluations) > 1 else evaluations
     scores = [_by_task(evaluation) for evaluation in columns]
     head = f"{'greedy success':<24}" + "".join(f"{'update ' + str(e['update']):>28}" for e in columns)
     rows = [f"{task:<24}" + "".join(_cell(*score[task]) for score in scores) for task in scores[0]]
     return "\n".join([head, *rows])
 
 
-def _by_task(evaluation: dict[str, Any]) -> dict[str, tuple[int, int]]:
+def summary(folder: Path) -> dict[str, Any]:
+    """The same as numbers, and what it took."""
+    numbers: dict[str, Any] = {}
+    for name, evaluation in zip(("before", "after"), before_and_after(folder), strict=False):
+        successes, number = _by_task(evaluation)["all"]
+        numbers[name] = round(successes / number, 4)
+        numbers[f"{name}_interval"] = [round(bound, 4) for bound in wilson(successes, number)]
+        numbers["episodes"] = number
+    updates = list(read_lines(folder / "metrics.jsonl"))
+    steps = sum(update["rollout/env_steps_per_s"] * update["time/interval_s"] for update in updates)
+    return {**numbers, "updates": len(updates), "env_steps": round(steps)}
+
+
+def film(folder: Path) -> Path | None:
+    """The same start before and after, side by side; if there is one, a start that only the latter solves."""
+    columns = before_and_after(folder)
+    if len(columns) < 2:
+        return None
+    pairs = [
+        (before, after)
+        for before, after in zip(columns[0]["episodes"], columns[1]["episodes"], strict=True)
+        if before["start"] == after["start"] and before["video"] and after["video"]
+    ]
+    if not pairs:
+        return None
+    before, after = max(pairs, key=lambda pair: pair[1]["success"] - pair[0]["success"])
+    out = folder / "before_and_after.mp4"
+    side_by_side(folder / before["video"], folder / after["video"], out)
+    return out
+
+
+def _by_task(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
     """Successes and episodes of each task, and of all."""
     counts: dict[str, list[bool]] = defaultdict(list)
     for episode in evaluation["episodes"]:

@@ -14,6 +14,7 @@ MIN_WIDTH = 256
 FONT_SIZE, LINE_HEIGHT, MARGIN = 12, 15, 4
 LETTER_WIDTH = 6.2
 """Mean width of the font's letters, for breaking lines."""
+H264 = ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-movflags", "+faststart")
 
 
 def write_video(path: Path, frames: Sequence[np.ndarray], captions: Sequence[str], fps: int = 20) -> None:
@@ -29,6 +30,11 @@ def write_video(path: Path, frames: Sequence[np.ndarray], captions: Sequence[str
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def side_by_side(left: Path, right: Path, out: Path) -> None:
+    """Two videos of the same height in one; the shorter one's last frame waits for the longer one's end."""
+    _run_ffmpeg(["-i", str(left), "-i", str(right), "-filter_complex", "hstack", *H264, str(out)])
 
 
 def _captioned(frames: Sequence[np.ndarray], captions: Sequence[str]) -> Iterator[np.ndarray]:
@@ -59,25 +65,16 @@ def _strip(text: str, width: int, height: int) -> np.ndarray:
 def _encode(path: Path, frames: list[np.ndarray], fps: int) -> None:
     height, width = frames[0].shape[:2]
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
-    target = [
-        "-an",
-        "-c:v",
-        "libx264",
-        "-pix_fmt",
-        "yuv420p",
-        "-movflags",
-        "+faststart",
-        "-f",
-        "mp4",
-        str(path),
-    ]
-    command = [_ffmpeg(), "-y", "-loglevel", "error", *source, *target]
     pixels = b"".join(np.ascontiguousarray(frame).tobytes() for frame in frames)
-    result = subprocess.run(command, input=pixels, capture_output=True, check=False)
+    _run_ffmpeg([*source, "-an", *H264, "-f", "mp4", str(path)], pixels)
+
+
+def _run_ffmpeg(arguments: list[str], given: bytes = b"") -> None:
+    command = [_ffmpeg(), "-y", "-loglevel", "error", *arguments]
+    result = subprocess.run(command, input=given, capture_output=True, check=False)
     if result.returncode != 0:
-        raise ValueError(
-            f"ffmpeg could not write {path.name}: {result.stderr.decode(errors='replace').strip()}"
-        )
+        reason = result.stderr.decode(errors="replace").strip()
+        raise ValueError(f"ffmpeg could not write {Path(arguments[-1]).name}: {reason}")
 
 
 def _ffmpeg() -> str:

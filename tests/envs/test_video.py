@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from envs.video import write_video
+from envs.video import side_by_side, write_video
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
 
@@ -54,3 +54,14 @@ def test_missing_ffmpeg_is_said_and_nothing_stays(tmp_path: Path, monkeypatch: p
     with pytest.raises(ValueError, match="Videos need ffmpeg"):
         write_video(tmp_path / "a.mp4", frames(), [""] * 12)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_side_by_side_lasts_as_long_as_the_longer_one(tmp_path: Path) -> None:
+    write_video(tmp_path / "short.mp4", frames()[:3], [""] * 3)
+    write_video(tmp_path / "long.mp4", frames(), [""] * 12)
+    side_by_side(tmp_path / "short.mp4", tmp_path / "long.mp4", tmp_path / "both.mp4")
+    decoded = decode(tmp_path / "both.mp4")
+    assert len(decoded) == 12
+    left, right = np.split(decoded[-1], 2, axis=1)
+    np.testing.assert_allclose(left[128, 128], RED, atol=12)  # where the short one stopped
+    np.testing.assert_allclose(right[128, 128], BLUE, atol=12)

@@ -1,0 +1,86 @@
+"""Watch a tiny VLA learn LIBERO tasks by reinforcement learning, on two CPU cores.
+
+  vlarl demo                  30 minutes: before, training, after
+  vlarl demo --minutes 3      a taste: every part runs, but three minutes are too few to show learning
+
+The policy in demo/policy comes from a few minutes of imitation. It practises on fresh initial states, and is
+judged before and after on the published ones, which training never sees. The dashboard's address is printed at
+once. The last line of output is one JSON object.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HELP = "watch a tiny VLA learn on the CPU"
+SETTINGS = "experiments/tiny_cpu.yaml"
+MIN_MINUTES = 2
+TASTE_MINUTES = 10
+"""Below this the evaluations are kept short, too."""
+EPISODES, TASTE_EPISODES = 20, 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minutes", type=float, default=30.0, help="for all of it, evaluations included")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-dashboard", action="store_true", help="do not start the dashboard")
+    parser.add_argument(
+        "settings", nargs="*", metavar="key=value", help="other settings, as of `vlarl train`"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.minutes < MIN_MINUTES:
+        raise ValueError(
+            f"--minutes {args.minutes:g} is too short: starting and two evaluations alone take {MIN_MINUTES}"
+        )
+    from cli.train import read_settings
+    from cluster.results import film, summary, table
+    from cluster.run import train
+    from cluster.supervision import STOPPED
+    from core.runfolder import RunFolder
+
+    started = time.monotonic()
+    folder = RunFolder.create(read_settings([SETTINGS, *_settings(args)]))
+    with _dashboard(folder.path, wanted=not args.no_dashboard), folder.held():
+        complete = train(folder.load_config([]), folder, resume=False)
+    print(table(folder.path))
+    if args.minutes < TASTE_MINUTES:
+        print(f"{args.minutes:g} minutes show that it runs, not that it learns: the intervals overlap by far")
+    minutes = round((time.monotonic() - started) / 60, 1)
+    result = {"run": str(folder.path), "seed": args.seed, "minutes": minutes, **summary(folder.path)}
+    video = film(folder.path)
+    print(json.dumps({**result, "video": str(video) if video else None}))
+    return 0 if complete else STOPPED
+
+
+def _settings(args: argparse.Namespace) -> list[str]:
+    episodes = TASTE_EPISODES if args.minutes < TASTE_MINUTES else EPISODES
+    reserve = 1 + 0.1 * args.minutes  # for starting, and for the evaluation in the end
+    return [
+        f"run.name=demo-{time.strftime('%Y%m%d-%H%M%S')}",
+        f"run.seed={args.seed}",
+        f"run.max_minutes={args.minutes - reserve:g}",
+        f"eval.episodes_per_task={episodes}",
+        *args.settings,
+    ]
+
+
+@contextmanager
+def _dashboard(folder: Path, *, wanted: bool) -> Iterator[None]:
+    """A server beside the run; it says its address itself, and ends with the run."""
+    if not wanted:
+        yield
+        return
+    with subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "dashboard", str(folder), "--port", "0"]
+    ) as server:
+        try:
+            yield
+        finally:
+            server.terminate()
