@@ -33,7 +33,7 @@ class _Replica:
 class RemotePolicy:
     """A `PolicyClient` over actor handles."""
 
-    patience_s = 0.002
+    patience_s = 0.01
 
     def __init__(self, handles: list[Any]) -> None:
         self._replicas = [_Replica(handle) for handle in handles]

@@ -1,10 +1,11 @@
-"""The loop against its parts, and against a lockstep loop of the same parts; the controller at scale.
+"""The loop against its targets, row by row.
 
-    python -m benchmarks.loop [--seconds 30] [--policy FOLDER]
+    python -m benchmarks.loop [controller parts lockstep tests memory drills] [--policy FOLDER]
 
-In: nothing (a random tiny policy is made). Out: a table, and one JSON object on the last line. One core
-simulates (a worker process), one serves (this process): each alone, then both joined by the rollout loop,
-then in lockstep.
+In: nothing (a random tiny policy is made), and which sections to measure; all of them take about an hour on
+two idle cores, most of it in `drills`, which kills every kind of process in turn. Out: a table, and one JSON
+object on the last line. A row that is a test's verdict has the number of failed tests as its value; the
+tolerance is in the test.
 """
 
 import argparse
@@ -15,152 +16,41 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from benchmarks.loop_endurance import drill_rows, exactness_rows, memory_row
+from benchmarks.report import Row, at_least, below, print_report, print_rows
 
-from actors.messages import Grant, Idle, Sealed
-from actors.rollout import RolloutLoop
-from core.config import EngineConfig
-from core.types import Decision, Observation, Start, StateSource, TaskId
-from envs.assets import resolve_assets
-from envs.vector import EnvPool, EnvReady
-from policy.engine import Engine
-from policy.processing import Processor
-from tests.cluster.fakes import InstantFleet
-from tests.cluster.harness import Harness
-
-TASK = TaskId(suite="libero_spatial", index=0)
-INSTRUCTION = "pick up the black bowl and place it on the plate"
-NUM_ENVS = 8
+CONTROLLER_SIZES = (16, 64, 256)
 STATISTICS = {"q01": [-0.9] * 6 + [0.0], "q99": [0.9] * 6 + [1.0], "mask": [True] * 6 + [False]}
+TURNS = 2
+UPDATES_PER_TURN = 4
+MAX_LAG = 2
+SHARED_WORDS = (
+    "run.checkpoint_every=0",
+    "run.video_every=0",
+    "eval.episodes_per_task=1",
+    "eval.videos=0",
+    "env.tasks=[0]",
+    "env.assets=primitive",
+    "env.max_steps=120",
+    "env.envs_per_actor=16",
+    "env.workers_per_actor=2",
+    "engine.max_num_seqs=16",
+    "learner.decisions_per_update=256",
+    "critic.warmup_updates=0",
+    f"buffer.max_lag={MAX_LAG}",
+)
+LOOP_WORDS = ("engine.gather_ms=100",)
 
 
-class EnginePolicy:
-    """A `PolicyClient` over an engine in this process."""
-
-    patience_s = 0.0
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def submit(self, key: int, observation: Observation, *, greedy: bool, seed: int) -> None:
-        self._engine.submit(key, observation, greedy, seed)
-
-    def poll(self, timeout_s: float) -> list[tuple[int, Decision]]:
-        return self._engine.step() if self._engine.num_waiting else []  # type: ignore[return-value]
-
-
-class InstantPolicy:
-    """A `PolicyClient` without a policy: what remains is the environments' own speed."""
-
-    patience_s = 1.0
-
-    def __init__(self, processor: Processor) -> None:
-        first, number = processor.config.action_ids.start, processor.num_action_tokens
-        tokens = np.random.default_rng(0).integers(first, first + 256, number).astype(np.int32)
-        self._decision = Decision(tokens=tokens, logprobs=np.zeros(number, np.float32), version=0)
-        self._answers: list[tuple[int, Decision]] = []
-
-    def submit(self, key: int, observation: Observation, *, greedy: bool, seed: int) -> None:
-        self._answers.append((key, self._decision))
-
-    def poll(self, timeout_s: float) -> list[tuple[int, Decision]]:
-        answers, self._answers = self._answers, []
-        return answers
-
-
-def start(number: int) -> Start:
-    return Start(task=TASK, source=StateSource.FRESH, number=number)
-
-
-def make_pool(processor: Processor) -> EnvPool:
-    assets = resolve_assets("auto")
-    return EnvPool(
-        NUM_ENVS,
-        num_workers=1,
-        assets=assets,
-        size=processor.render_size,
-        cameras=processor.cameras,
-        max_steps=80,
-    )
-
-
-def joined(policy: Any, processor: Processor, seconds: float) -> float:
-    """Decisions/s of the rollout loop, after every environment has sealed once."""
-    loop = RolloutLoop(
-        make_pool(processor), policy, processor, num_envs=NUM_ENVS, instruction=lambda _: INSTRUCTION
-    )
-    slot, decisions, warm, began = 0, 0, set[int](), 0.0
-    while not began or time.perf_counter() - began < seconds:
-        for event in loop.poll(0.1):
-            if isinstance(event, Idle):
-                loop.go(event.env, Grant(slot=slot, episode_id=str(slot), start=start(slot)))
-                slot += 1
-            elif isinstance(event, Sealed):
-                decisions += event.num_decisions
-                warm.add(event.env)
-        if not began and len(warm) == NUM_ENVS:
-            began, decisions = time.perf_counter(), 0
-    rate = decisions / (time.perf_counter() - began)
-    loop.close()
-    return rate
-
-
-def engine_alone(engine: Engine, processor: Processor, seconds: float) -> float:
-    """Decisions/s with as many requests in flight as there are environments."""
-    frame = np.zeros(processor.view_shape, np.uint8)
-    observation = Observation(frame=frame, instruction=INSTRUCTION)
-    for key in range(NUM_ENVS):
-        engine.submit(key, observation)
-    began, decisions = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        for answered, _ in engine.step():
-            decisions += 1
-            engine.submit(answered, observation)
-    rate = decisions / (time.perf_counter() - began)
-    drain(engine)
-    return rate
-
-
-def drain(engine: Engine) -> None:
-    """Answer what is still asked, for nobody."""
-    while engine.num_waiting:
-        engine.step()
-
-
-def lockstep(engine: Engine, processor: Processor, seconds: float) -> float:
-    """Decisions/s when all environments step together, then all are decided on together."""
-    pool = make_pool(processor)
-    frames: dict[int, np.ndarray] = {}
-    slot, decisions, began = 0, 0, 0.0
-
-    def everybody(act: Callable[[int], None]) -> None:
-        """A barrier: the next phase begins when the last environment is done."""
-        nonlocal slot
-        waiting = set(range(NUM_ENVS))
-        for env in range(NUM_ENVS):
-            act(env)
-        while waiting:
-            for event in pool.poll(1.0):
-                assert isinstance(event, EnvReady)
-                if event.terminated or event.truncated:
-                    pool.reset(event.env, start(slot))
-                    slot += 1
-                else:
-                    frames[event.env] = processor.view(event.frame)
-                    waiting.discard(event.env)
-
-    everybody(lambda env: pool.reset(env, start(1000 + env)))
-    while not began or time.perf_counter() - began < seconds:
-        observations = [Observation(frame=frames[env], instruction=INSTRUCTION) for env in range(NUM_ENVS)]
-        actions = [processor.decode(decision.tokens) for decision in engine.act(observations)]
-        everybody(lambda env, actions=actions: pool.step(env, actions[env]))  # type: ignore[misc]
-        began = began or time.perf_counter()
-        decisions += NUM_ENVS
-    rate = (decisions - NUM_ENVS) / (time.perf_counter() - began)
-    pool.close()
-    return rate
+def controller_rows(policy: Path, scratch: Path) -> list[Row]:
+    """CPU of controller, buffer and curriculum over environments that take no time."""
+    milliseconds = [controller_ms_per_chunk(number) for number in CONTROLLER_SIZES]
+    note = ", ".join(f"{n} environments {m:.3f}" for n, m in zip(CONTROLLER_SIZES, milliseconds, strict=True))
+    return [
+        below("controller CPU per chunk, ms, most of all sizes", max(milliseconds), 2, note),
+        below("the same, 256 environments against 16", milliseconds[-1] / milliseconds[0], 1.5),
+    ]
 
 
 def controller_ms_per_chunk(num_envs: int, num_updates: int = 20, decisions: int = 8) -> float:
@@ -171,6 +61,9 @@ def controller_ms_per_chunk(num_envs: int, num_updates: int = 20, decisions: int
             f"learner.decisions_per_update={num_envs * decisions}",
             "run.checkpoint_every=0",
         ]
+        from tests.cluster.fakes import InstantFleet
+        from tests.cluster.harness import Harness
+
         harness = Harness(Path(folder), words, fleet=InstantFleet(num_envs, decisions))
         began = time.process_time()
         with redirect_stdout(StringIO()):
@@ -178,11 +71,59 @@ def controller_ms_per_chunk(num_envs: int, num_updates: int = 20, decisions: int
         return (time.process_time() - began) / (num_envs * num_updates) * 1e3
 
 
+def parts_rows(policy: Path, scratch: Path) -> list[Row]:
+    from benchmarks.loop_parts import parts_row
+
+    return [parts_row(policy, seconds=30)]
+
+
+def lockstep_rows(policy: Path, scratch: Path) -> list[Row]:
+    """The loop and lockstep in turns, so that whatever else the machine does meets both."""
+    from benchmarks.loop_lockstep import lockstep_rate, loop_rate
+
+    words = [f"policy.checkpoint={policy}", *SHARED_WORDS]
+    loops, locksteps, lags = [], [], []
+    for turn in range(TURNS):
+        rate, lines = loop_rate([*words, *LOOP_WORDS], scratch, f"turn-{turn}", UPDATES_PER_TURN)
+        loops.append(rate)
+        lags += [line["learner/lag_max"] for line in lines]
+        rate, seconds = lockstep_rate(words, UPDATES_PER_TURN)
+        locksteps.append(rate)
+        print(
+            f"turn {turn}: loop {loops[-1]:.1f} decisions/s, lockstep {rate:.1f}; an update of it:",
+            flush=True,
+        )
+        print("  " + ", ".join(f"{phase} {spent:.1f} s" for phase, spent in seconds.items()), flush=True)
+    note = f"decisions/s by turn: {_rates(loops)} against {_rates(locksteps)}"
+    return [
+        at_least("the whole loop / lockstep of the same parts", sum(loops) / sum(locksteps), 2, note),
+        below(f"largest policy lag (bound {MAX_LAG})", max(lags), MAX_LAG + 1),
+    ]
+
+
+def _rates(rates: list[float]) -> str:
+    return ", ".join(f"{rate:.1f}" for rate in rates)
+
+
+def memory_rows(policy: Path, scratch: Path) -> list[Row]:
+    return [memory_row(policy, scratch)]
+
+
+SECTIONS: dict[str, Callable[[Path, Path], list[Row]]] = {
+    "controller": controller_rows,
+    "parts": parts_rows,
+    "lockstep": lockstep_rows,
+    "tests": lambda policy, scratch: exactness_rows(),
+    "memory": memory_rows,
+    "drills": lambda policy, scratch: drill_rows(),
+}
+
+
 def random_policy(folder: Path) -> Path:
     from policy.presets import make_tiny
 
     make_tiny(folder, "tiny")
-    (folder / "dataset_statistics.json").write_text(json.dumps({TASK.suite: {"action": STATISTICS}}))
+    (folder / "dataset_statistics.json").write_text(json.dumps({"libero_spatial": {"action": STATISTICS}}))
     return folder
 
 
@@ -190,28 +131,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; default: all")
     parser.add_argument("--policy", type=Path, help="a policy folder instead of a random tiny one")
     args = parser.parse_args()
-    from policy.checkpoint import load_processor
-
-    results = {f"controller_ms_per_chunk_{n}": controller_ms_per_chunk(n) for n in (16, 64, 256)}
-    with tempfile.TemporaryDirectory() as folder:
-        policy = args.policy or random_policy(Path(folder) / "tiny")
-        processor = load_processor(policy, TASK.suite)
-        engine = Engine(policy, EngineConfig(max_num_seqs=NUM_ENVS), temperature=1.0)
-        results["environments_alone"] = joined(InstantPolicy(processor), processor, args.seconds)
-        results["engine_alone"] = engine_alone(engine, processor, args.seconds)
-        results["loop"] = joined(EnginePolicy(engine), processor, args.seconds)
-        drain(engine)
-        results["lockstep"] = lockstep(engine, processor, args.seconds)
-        engine.close()
-    smaller = min(results["environments_alone"], results["engine_alone"])
-    results["loop_against_smaller"] = results["loop"] / smaller
-    results["loop_against_lockstep"] = results["loop"] / results["lockstep"]
-    for name, value in results.items():
-        print(f"{name:<32}{value:10.3f}")
-    print(json.dumps(results))
+    if unknown := set(args.sections) - SECTIONS.keys():
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(prefix="loop") as folder:
+        policy = (args.policy or random_policy(Path(folder) / "tiny")).absolute()
+        for section in args.sections or SECTIONS:
+            measured = SECTIONS[section](policy, Path(folder))
+            print_rows(measured)
+            rows += measured
+    print_report("loop", rows)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,7 @@ class LearnerConfig:
     adam_eps: float = 1e-5
     max_grad_norm: float = 1.0
     autocast: bool = False  # matrix products in bfloat16: faster; log-probabilities differ by about 1e-2
+    train_vision: bool = True  # false: LoRA leaves the vision backbone as it is, which is faster
     num_threads: int = 1  # torch threads of a rank on the CPU
     decisions_per_update: int = 512  # an update waits for at least this many
     minibatch_size: int = 128  # decisions per optimizer step, over all ranks

@@ -31,6 +31,7 @@ def build_learner(
         temperature=config.policy.temperature,
         device=device,
         autocast=config.learner.autocast,
+        train_vision=config.learner.train_vision,
     ).to(device)
     return Learner(
         _engine(model, config, ranks), policy.processor, config, ranks=ranks, reward_function=reward_function

@@ -76,7 +76,9 @@ class ActorCritic(nn.Module):
         temperature: float,
         device: str = "cpu",
         autocast: bool = False,
+        train_vision: bool = True,
     ) -> None:
+        """An adapter's part in the vision backbone starts at zero: not trained, it changes nothing there."""
         super().__init__()
         self._autocast = autocast
         self.policy = policy
@@ -85,7 +87,7 @@ class ActorCritic(nn.Module):
         if critic is CriticKind.ADAPTER:
             policy.add_adapter(CRITIC_ADAPTER, policy.peft_config[POLICY_ADAPTER])
         for name, parameter in policy.named_parameters():
-            parameter.requires_grad_("lora_" in name)
+            parameter.requires_grad_("lora_" in name and (train_vision or "vision_backbone" not in name))
 
     def forward(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
         half = self._autocast and purpose is not Pass.PROBE

@@ -20,7 +20,7 @@ from learner.batch import ModelInputs, RewardFunction, build_batch, environment_
 from learner.checkpoint import find_checkpoint, write_checkpoint
 from learner.critic import POLICY_ADAPTER, Pass
 from learner.distributed import Ranks
-from learner.engine import Engine
+from learner.engine import GROUPS, Engine, parameter_groups
 from learner.moments import moments
 from learner.update import ppo_update
 from policy.adapter import export_adapter, read_adapter, write_adapter
@@ -148,10 +148,20 @@ class Learner:
         if found.folder is None:
             return LoadReport(folder=None, damaged=found.damaged, extra={})
         contents = _Contents.read(found.folder)
+        self._check_same_parameters(found.folder, contents.optimizer)
         self.engine.load_parameters({**_parameter_names(contents.adapter), **contents.critic})
         self.engine.load_optimizer_state(contents.optimizer)
         self.number, self.version = contents.state["number"], contents.state["version"]
         return LoadReport(folder=found.folder, damaged=found.damaged, extra=contents.state["extra"])
+
+    def _check_same_parameters(self, folder: Path, optimizer: dict[str, torch.Tensor]) -> None:
+        mine = {name for group in parameter_groups(self.engine.model).values() for name in group}
+        saved = {key.rsplit("/", 1)[0] for key in optimizer} - set(GROUPS)
+        if mine != saved:
+            raise ValueError(
+                f"{folder} trained {len(saved)} parameters, these settings train {len(mine)} others; "
+                "critic.kind, advantage.kind and learner.train_vision must stay as the run began"
+            )
 
     def _check_all_found(self, folder: Path | None) -> None:
         number = -1 if folder is None else int(folder.name)

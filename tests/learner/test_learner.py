@@ -131,3 +131,30 @@ def test_an_exported_adapter_is_a_copy(config: Config) -> None:
     assert adapter.version == 1
     assert all(np.array_equal(adapter.tensors[name], kept[name]) for name in kept)
     assert not any(".critic." in name for name in kept)
+
+
+def test_autocast_trains_alike_and_probes_exactly(config: Config) -> None:
+    """bfloat16 keeps 8 bits: products differ by 2^-8, gradients of a sum of them hardly more."""
+    exact = build_learner(config)
+    config.learner.autocast = True
+    rounded = build_learner(config)
+    chunks = make_chunks(exact)
+    observations = [Observation(frame=frame, instruction="do") for frame in chunks[0].frames]
+    assert np.array_equal(
+        exact.probe(observations, chunks[0].tokens), rounded.probe(observations, chunks[0].tokens)
+    )
+    norms = [learner.update(chunks, {}).metrics["learner/grad_norm"] for learner in (exact, rounded)]
+    assert norms[0] != norms[1]
+    assert norms[1] == pytest.approx(norms[0], rel=0.1)
+
+
+def test_vision_can_be_left_as_it_is(config: Config, tmp_path: Path) -> None:
+    config.learner.train_vision = False
+    learner = trained(config, 1)
+    outputs = {name: array for name, array in learner.adapter().tensors.items() if "lora_B" in name}
+    moved = {name for name, array in outputs.items() if array.any()}
+    assert moved == {name for name in outputs if "vision_backbone" not in name}
+    learner.save(tmp_path, {}, keep=1)
+    config.learner.train_vision = True
+    with pytest.raises(ValueError, match="train_vision must stay"):
+        build_learner(config).load(tmp_path)
