@@ -37,7 +37,11 @@ def run(args: argparse.Namespace) -> int:
     from cluster.supervision import STOPPED
 
     with folder.held():
-        complete = train(config, folder, resume=resume)
+        try:
+            complete = train(config, folder, resume=resume)
+        except BaseException:
+            folder.discard_if_unused()
+            raise
     print(table(folder.path))
     return 0 if complete else STOPPED
 

@@ -7,6 +7,7 @@ In: settings and where runs live. Out: paths. An existing run is never written o
 
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,11 @@ class RunFolder:
         if not folder.config_file.is_file():
             raise ValueError(f"{path} is not a run folder: it has no config.yaml")
         return folder
+
+    def discard_if_unused(self) -> None:
+        """A start that failed before its first event leaves nothing behind: its name can be used again."""
+        if not (self.path / "events.jsonl").exists():
+            shutil.rmtree(self.path)
 
     @contextmanager
     def held(self) -> Iterator[None]:

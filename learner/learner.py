@@ -160,7 +160,7 @@ class Learner:
         if mine != saved:
             raise ValueError(
                 f"{folder} trained {len(saved)} parameters, these settings train {len(mine)} others; "
-                "critic.kind, advantage.kind and learner.train_vision must stay as the run began"
+                "critic.kind and learner.train_vision must stay as the run began"
             )
 
     def _check_all_found(self, folder: Path | None) -> None:

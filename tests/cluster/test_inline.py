@@ -15,6 +15,8 @@ VARYING = (
     "time/",
     "rollout/decisions_per_s",
     "rollout/env_steps_per_s",
+    "rollout/decision_s",
+    "rollout/step_s",
     "learner/decisions_per_s",
     "memory/",
 )
@@ -62,7 +64,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 def assert_documented(names: dict[str, Any]) -> None:
     table = set(re.findall(r"^\| `([^`]+)`", Path("docs/metrics.md").read_text(), flags=re.MULTILINE))
-    written = {re.sub(r"^curriculum/success/.*", "curriculum/success/TASK", name) for name in names}
+    written = {re.sub(r"^curriculum/(success|weight)/.*", r"curriculum/\1/TASK", name) for name in names}
     assert written - {"update"} <= table
 
 
@@ -95,3 +97,10 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(
     output = capsys.readouterr().out
     assert "passed over a damaged checkpoint: 000002: critic.safetensors" in output
     assert [line["update"] for line in lines(tmp_path / "damaged")] == [1, 2, 3]
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_start_that_fails_leaves_no_folder(short_run: list[str], tmp_path: Path) -> None:
+    words = [*short_run, *INLINE, "run.name=wrong", "policy.checkpoint=/no/such/policy"]
+    assert main(["train", *words]) == 2
+    assert not (tmp_path / "wrong").exists()

@@ -43,3 +43,13 @@ def test_a_folder_is_trained_by_one_process_at_a_time(tmp_path: Path) -> None:
         assert "SIGTERM" in str(refusal.value)
     with folder.held():  # free again
         pass
+
+
+def test_a_start_that_failed_leaves_nothing_but_a_run_that_began_stays(tmp_path: Path) -> None:
+    folder = RunFolder.create(config_in(tmp_path))
+    folder.discard_if_unused()
+    assert not folder.path.exists()
+    folder = RunFolder.create(config_in(tmp_path))
+    (folder.path / "events.jsonl").write_text("{}\n")
+    folder.discard_if_unused()
+    assert folder.path.exists()
