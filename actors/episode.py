@@ -4,6 +4,7 @@ In: frames, decisions and rewards in the order they happen. Out: `TrajectoryChun
 `EpisodeOutcome`.
 """
 
+import time
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,24 +27,37 @@ class Episode:
     decisions: list[Decision] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     chunk_steps: int = 0
+    chunk_decision_s: float = 0.0
+    chunk_step_s: float = 0.0
     num_decisions: int = 0
     num_steps: int = 0
     episode_return: float = 0.0
     versions: tuple[int, int] | None = None
+    surprise: list[float] = field(default_factory=list)
+    """Per decision: minus the mean log-probability of its tokens; on average their entropy."""
+    since: float = 0.0
+    """When the decision that is awaited was asked for, or the one that is played was made."""
 
     @property
     def awaits_reward(self) -> bool:
         """Whether a decision is being played, as against the episode's first frame being made."""
         return len(self.decisions) > len(self.rewards)
 
+    def ask(self) -> None:
+        """A decision is asked for now."""
+        self.since = time.perf_counter()
+
     def decide(self, decision: Decision) -> None:
         """The policy's answer to the last frame."""
+        self.chunk_decision_s += self._lap()
+        self.surprise.append(-float(decision.logprobs.mean()))
         self.decisions.append(decision)
         low, high = self.versions or (decision.version, decision.version)
         self.versions = (min(low, decision.version), max(high, decision.version))
 
     def earn(self, reward: float, num_steps: int) -> None:
         """What the last decision brought, over the environment steps it took."""
+        self.chunk_step_s += self._lap()
         self.rewards.append(reward)
         self.num_decisions += 1
         self.chunk_steps += num_steps
@@ -67,9 +81,11 @@ class Episode:
             terminated=terminated,
             truncated=truncated,
             bootstrap_frame=None if terminated else last_frame,
+            recorded=self.grant.record,
         )
         self.index += 1
         self.chunk_steps = 0
+        self.chunk_decision_s = self.chunk_step_s = 0.0
         for collected in (self.frames, self.decisions, self.rewards):
             collected.clear()
         return chunk
@@ -86,3 +102,8 @@ class Episode:
             min_version=self.versions[0],
             max_version=self.versions[1],
         )
+
+    def _lap(self) -> float:
+        """Seconds since the last thing that was awaited."""
+        before, self.since = self.since, time.perf_counter()
+        return self.since - before

@@ -51,6 +51,10 @@ class Sealed:
     outcome: EpisodeOutcome | None
     recorded: bool
     """Whether a video is being kept."""
+    decision_s: float = 0.0
+    """Seconds that this chunk's environment waited for decisions."""
+    step_s: float = 0.0
+    """Seconds that it took to play them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

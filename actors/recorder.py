@@ -30,11 +30,14 @@ class Recorder:
         """The next frame of an episode."""
         self._frames.setdefault(episode_id, []).append(frame)
 
-    def finish(self, outcome: EpisodeOutcome, instruction: str) -> EpisodeOutcome:
-        """Write the episode, soon; returns its outcome with the video's place in the run folder."""
+    def finish(self, outcome: EpisodeOutcome, instruction: str, surprise: list[float]) -> EpisodeOutcome:
+        """Write the episode, soon; returns its outcome with the video's place in the run folder.
+
+        `surprise` is per decision, as in `actors.episode.Episode`.
+        """
         frames = self._frames.pop(outcome.episode_id)
         outcome = dataclasses.replace(outcome, video=f"{self._folder.name}/{outcome.episode_id}.mp4")
-        self._writer.submit(self._write, outcome, instruction, frames)
+        self._writer.submit(self._write, outcome, instruction, list(surprise), frames)
         return outcome
 
     def discard(self, episode_id: str) -> None:
@@ -45,7 +48,9 @@ class Recorder:
         """Wait for what is being written."""
         self._writer.shutdown()
 
-    def _write(self, outcome: EpisodeOutcome, instruction: str, frames: list[np.ndarray]) -> None:
+    def _write(
+        self, outcome: EpisodeOutcome, instruction: str, surprise: list[float], frames: list[np.ndarray]
+    ) -> None:
         ending = "success" if outcome.success else "failure"
         captions = [f"{instruction}\n{outcome.start}  frame {n}  {ending}" for n in range(len(frames))]
         write_video(self._folder / f"{outcome.episode_id}.mp4", frames, captions, fps=self._fps)
@@ -57,6 +62,7 @@ class Recorder:
             "steps": outcome.num_steps,
             "min_version": outcome.min_version,
             "max_version": outcome.max_version,
+            "surprise": [round(value, 4) for value in surprise],
         }
         _write_whole(self._folder / f"{outcome.episode_id}.json", json.dumps(about, indent=2) + "\n")
 

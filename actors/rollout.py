@@ -52,7 +52,7 @@ class Recorder(Protocol):
     """Where episodes go that somebody wants to look at."""
 
     def add_frame(self, episode_id: str, frame: np.ndarray) -> None: ...
-    def finish(self, outcome: EpisodeOutcome, instruction: str) -> EpisodeOutcome: ...
+    def finish(self, outcome: EpisodeOutcome, instruction: str, surprise: list[float]) -> EpisodeOutcome: ...
     def discard(self, episode_id: str) -> None: ...
     def close(self) -> None: ...
 
@@ -134,6 +134,7 @@ class RolloutLoop:
         self._asked[key] = episode.env
         observation = Observation(frame=episode.frames[-1], instruction=episode.instruction)
         seed = decision_seed(self._seed, episode.grant.slot, episode.num_decisions)
+        episode.ask()
         self._policy.submit(key, observation, greedy=episode.grant.evaluate, seed=seed)
 
     def _play(self, key: int, decision: Decision) -> None:
@@ -167,7 +168,7 @@ class RolloutLoop:
     def _end(self, episode: Episode, frame: np.ndarray, *, terminated: bool) -> None:
         outcome, grant = episode.outcome(success=terminated), episode.grant
         if self._recorder is not None and grant.record:
-            outcome = self._recorder.finish(outcome, episode.instruction)
+            outcome = self._recorder.finish(outcome, episode.instruction, episode.surprise)
         if grant.evaluate:
             self._events.append(Evaluated(env=episode.env, slot=grant.slot, outcome=outcome))
         else:
@@ -183,7 +184,7 @@ class RolloutLoop:
         terminated: bool,
         truncated: bool,
     ) -> None:
-        num_steps = episode.chunk_steps
+        num_steps, decision_s, step_s = episode.chunk_steps, episode.chunk_decision_s, episode.chunk_step_s
         chunk = episode.seal(frame, terminated=terminated, truncated=truncated)
         sealed = Sealed(
             env=episode.env,
@@ -196,6 +197,8 @@ class RolloutLoop:
             min_version=int(chunk.versions.min()),
             outcome=outcome,
             recorded=episode.grant.record,
+            decision_s=decision_s,
+            step_s=step_s,
         )
         self._events.append(sealed)
 

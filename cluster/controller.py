@@ -125,6 +125,8 @@ class Controller:
         self._batch, self._is_updating = None, False
         self._num_updates = report.number
         self._writer.event("trained", update=report.number, slots=batch.slots)
+        for moments in report.moments:
+            self._writer.event("moments", **moments)
         self._supervisor.update_done()
         if _due(report.number, self._config.run.checkpoint_every):
             self._checkpoint()

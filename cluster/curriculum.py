@@ -93,8 +93,19 @@ class Curriculum:
         return self._task_rates[task].estimate(prior=0.5)
 
     def scalars(self) -> dict[str, float]:
-        """For the metrics: every task's estimated success rate."""
-        return {f"curriculum/success/{task}": self.success(task) for task in self._tasks}
+        """For the metrics: every task's estimated success rate, and how often it is drawn."""
+        rates = np.array([self.success(task) for task in self._tasks])
+        shares = self._probabilities(rates)
+        return {
+            **{
+                f"curriculum/success/{task}": float(rate)
+                for task, rate in zip(self._tasks, rates, strict=True)
+            },
+            **{
+                f"curriculum/weight/{task}": float(share)
+                for task, share in zip(self._tasks, shares, strict=True)
+            },
+        }
 
     def state(self) -> dict[str, Any]:
         """Everything `load` needs to go on as if nothing had happened; plain JSON."""
@@ -125,12 +136,15 @@ class Curriculum:
                 self._state_rates[self._published(task, number)] = SuccessRate(weight, successes)
 
     def _draw(self, success: np.ndarray) -> int:
+        return int(self._rng.choice(len(success), p=self._probabilities(success)))
+
+    def _probabilities(self, success: np.ndarray) -> np.ndarray:
+        """How likely each is to be drawn, given their success rates."""
         kind = self._config.kind
         if kind is CurriculumKind.UNIFORM:
-            return int(self._rng.integers(len(success)))
+            return np.full(len(success), 1 / len(success))
         weigh = frontier_weights if kind is CurriculumKind.FRONTIER else paper_weights
-        weights = weigh(success, self._config.temperature)
-        return int(self._rng.choice(len(success), p=probabilities(weights, self._config.floor)))
+        return probabilities(weigh(success, self._config.temperature), self._config.floor)
 
     def _state_success(self, start: Start) -> float:
         rate = self._state_rates.get(start, SuccessRate())

@@ -5,7 +5,7 @@ checkpoints. When one rank dies all are replaced, and the group goes on from the
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ class NothingLearned:
     version: int
     policy_changed: bool = False
     metrics: dict[str, float]
+    moments: list[dict[str, Any]] = field(default_factory=list)
 
 
 class RayLearner:

@@ -27,6 +27,7 @@ class Progress:
 
     def _clear(self) -> None:
         self._num_decisions = self._num_steps = 0
+        self._decision_s = self._step_s = 0.0
         self._outcomes: list[EpisodeOutcome] = []
         self._lags: list[int] = []
         self._seconds: dict[str, float] = defaultdict(float)
@@ -35,6 +36,8 @@ class Progress:
         """A chunk came in."""
         self._num_decisions += event.num_decisions
         self._num_steps += event.num_steps
+        self._decision_s += event.decision_s
+        self._step_s += event.step_s
         if event.outcome is not None:
             self._outcomes.append(event.outcome)
 
@@ -58,6 +61,9 @@ class Progress:
             **{f"time/{purpose}_s": seconds for purpose, seconds in self._seconds.items()},
             **_means(self._outcomes),
         }
+        if self._num_decisions:
+            values["rollout/decision_s"] = self._decision_s / self._num_decisions
+            values["rollout/step_s"] = self._step_s / self._num_decisions
         self._since = now
         self._clear()
         return values

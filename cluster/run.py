@@ -35,9 +35,12 @@ def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
         for damaged in start.damaged:
             writer.event("damaged_checkpoint", reason=damaged)
             print(f"passed over a damaged checkpoint: {damaged}", flush=True)
-        writer.event("resumed" if resume else "started", update=start.number)
+        tasks = {str(task.id): task.instruction for task in chosen_tasks(config)}
+        writer.event("resumed" if resume else "started", update=start.number, tasks=tasks)
         try:
-            return controller(config, folder, parts, start, writer, resume=resume).run()
+            complete = controller(config, folder, parts, start, writer, resume=resume).run()
+            writer.event("ended", complete=complete)
+            return complete
         finally:
             writer.close()
     finally:

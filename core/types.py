@@ -94,6 +94,8 @@ class TrajectoryChunk:
     """The step limit ended the episode: bootstrap from `bootstrap_frame`."""
     bootstrap_frame: np.ndarray | None
     """(H, W, 3) uint8: the frame after the last decision; None exactly when `terminated`."""
+    recorded: bool = False
+    """A video of the episode is kept, so somebody may want to know what was thought of its moments."""
 
     def __post_init__(self) -> None:
         num_decisions = len(self.frames)

@@ -31,6 +31,8 @@ class Proximal:
     """(V,)."""
     reference: np.ndarray
     """(V, A) log-probabilities under the starting policy; zeros where no penalty asks for them."""
+    entropies: np.ndarray
+    """(V,) nats per token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,8 +32,11 @@ from learner.targets import Proximal, Targets, make_targets
 
 def ppo_update(
     engine: Engine, ranks: Ranks, batch: Batch, config: Config, *, number: int, train_policy: bool
-) -> dict[str, float]:
-    """Improve the policy (unless the critic warms up alone) and the critic on one batch."""
+) -> tuple[dict[str, float], Proximal]:
+    """Improve the policy (unless the critic warms up alone) and the critic on one batch.
+
+    Returns metrics, and what the model said of every view before.
+    """
     started = time.perf_counter()
     proximal = evaluate_views(engine, ranks, batch, config)  # before the first epoch moves the policy
     targets = make_targets(batch, proximal, config.advantage)
@@ -44,12 +47,13 @@ def ppo_update(
         order = (config.run.seed, number, epoch)
         for rows in minibatches(targets.rows, config.learner.minibatch_size, order):
             trainer.optimizer_step(rows)
-    return {
+    metrics = {
         **meter.means(ranks),
         **_batch_metrics(batch, proximal, targets, config),
         "time/evaluate_s": evaluated - started,
         "time/epochs_s": time.perf_counter() - evaluated,
     }
+    return metrics, proximal
 
 
 def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -> Proximal:
@@ -57,6 +61,7 @@ def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -
     logprobs_VA = np.zeros_like(batch.behaviour_logprobs)
     reference_VA = np.zeros_like(batch.behaviour_logprobs)
     values_V = np.zeros(batch.num_views, dtype=np.float32)
+    entropies_V = np.zeros(batch.num_views, dtype=np.float32)
     purpose = Pass.BOTH if config.advantage.kind is AdvantageKind.GAE else Pass.POLICY
     mine = ranks.share(np.arange(batch.num_views))
     with torch.no_grad():
@@ -64,12 +69,16 @@ def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -
             inputs, real = batch.inputs(rows), weights > 0
             said = engine(inputs, purpose)
             logprobs_VA[rows[real]] = _numpy(said["logprobs"])[real]
+            entropies_V[rows[real]] = _numpy(said["entropies"])[real]
             if purpose is Pass.BOTH:
                 values_V[rows[real]] = _numpy(said["values"])[real]
             if config.learner.kl_coef > 0:
                 reference_VA[rows[real]] = _numpy(engine(inputs, Pass.REFERENCE)["logprobs"])[real]
     return Proximal(
-        logprobs=ranks.sum(logprobs_VA), values=ranks.sum(values_V), reference=ranks.sum(reference_VA)
+        logprobs=ranks.sum(logprobs_VA),
+        values=ranks.sum(values_V),
+        reference=ranks.sum(reference_VA),
+        entropies=ranks.sum(entropies_V),
     )
 
 

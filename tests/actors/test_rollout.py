@@ -189,7 +189,8 @@ class ListRecorder:
     def add_frame(self, episode_id: str, frame: np.ndarray) -> None:
         self.frames[episode_id] = self.frames.get(episode_id, 0) + 1
 
-    def finish(self, outcome: EpisodeOutcome, instruction: str) -> EpisodeOutcome:
+    def finish(self, outcome: EpisodeOutcome, instruction: str, surprise: list[float]) -> EpisodeOutcome:
+        assert surprise == [1.0] * outcome.num_steps  # one decision a step, each of log-probability -1
         self.finished.append(outcome.episode_id)
         return outcome
 

@@ -20,6 +20,7 @@ class FakeReport:
     version: int
     policy_changed: bool = True
     metrics: dict[str, float] = field(default_factory=dict)
+    moments: list[dict[str, Any]] = field(default_factory=list)
 
 
 class FakeLearner:
