@@ -25,11 +25,11 @@ TURN_S = 0.01
 class EnvActor:
     """Runs with two threads: one in `run`, one to take grants."""
 
-    def __init__(self, config: Config, replicas: list[str], episodes: Path) -> None:
+    def __init__(self, config: Config, replicas: list[str], episodes: Path, number: int) -> None:
         """Replicas are given by name: handles among the arguments would not survive their node's death."""
         self._grants: deque[tuple[int, Grant]] = deque()
         policy = RemotePolicy([ray.get_actor(name) for name in replicas])
-        self._loop = make_loop(config, policy, episodes)
+        self._loop = make_loop(config, policy, episodes, actor=number)
         self._running = True
 
     def go(self, grants: list[tuple[int, Grant]]) -> None:

@@ -3,6 +3,7 @@
 In: settings, a policy client, where videos go. Out: a `RolloutLoop` over real LIBERO environments.
 """
 
+from functools import partial
 from pathlib import Path
 
 from actors.recorder import Recorder
@@ -11,12 +12,13 @@ from core.config import Config
 from core.types import Start
 from envs import suites
 from envs.assets import resolve_assets
+from envs.simulator import LiberoSimulator
 from envs.vector import EnvPool
 from policy.checkpoint import load_processor
 
 
-def make_loop(config: Config, policy: PolicyClient, episodes: Path) -> RolloutLoop:
-    """As many environments and worker processes as one actor has."""
+def make_loop(config: Config, policy: PolicyClient, episodes: Path, *, actor: int = 0) -> RolloutLoop:
+    """As many environments and worker processes as one actor has; `actor` is its number."""
     env = config.env
     processor = load_processor(config.policy.checkpoint, env.suite)
     pool = EnvPool(
@@ -28,6 +30,7 @@ def make_loop(config: Config, policy: PolicyClient, episodes: Path) -> RolloutLo
         cameras=processor.cameras,
         max_steps=env.max_steps,
         step_timeout_s=env.step_timeout_s,
+        simulator=partial(LiberoSimulator, first_worker=actor * env.workers_per_actor),
     )
     return RolloutLoop(
         pool,

@@ -60,7 +60,7 @@ class TrajectoryBuffer(Generic[Payload]):
         self._decisions_per_update = decisions_per_update
         self._capacity = (max_lag + 1) * decisions_per_update
         self._max_chunk_decisions = max_chunk_decisions
-        self._group_size = group_size
+        self.group_size = group_size
         self._slots: OrderedDict[int, _Slot[Payload]] = OrderedDict()
         self._num_reserved = 0
         self._num_waiting = 0
@@ -68,6 +68,8 @@ class TrajectoryBuffer(Generic[Payload]):
         """Number of the next slot: never used twice in a run."""
         self.num_refused = 0
         """Chunks refused because their slot was not open, such as a chunk delivered twice."""
+        self.num_discarded = 0
+        """Groups that were given up because nothing can be learned from them."""
 
     @property
     def num_reserved(self) -> int:
@@ -86,19 +88,20 @@ class TrajectoryBuffer(Generic[Payload]):
 
     def group_of(self, number: int) -> int:
         """Slots of one group are trained on together."""
-        return number // self._group_size
+        return number // self.group_size
 
     def scalars(self) -> dict[str, float]:
-        """For the metrics, in decisions (`refused` in chunks)."""
+        """For the metrics, in decisions (`refused` in chunks, `discarded` in groups)."""
         return {
             "buffer/waiting": float(self._num_waiting),
             "buffer/reserved": float(self._num_reserved),
             "buffer/refused": float(self.num_refused),
+            "buffer/discarded": float(self.num_discarded),
         }
 
     def has_room(self) -> bool:
         """Whether a slot may be granted now."""
-        return self._num_reserved < self._capacity or self.next_slot % self._group_size != 0
+        return self._num_reserved < self._capacity or self.next_slot % self.group_size != 0
 
     def open(self) -> int:
         """Grant the next slot."""
@@ -126,6 +129,15 @@ class TrajectoryBuffer(Generic[Payload]):
         slot = self._slots.get(number)
         if slot is not None and slot.payload is None:
             self._forget(number)
+
+    def discard_group(self, number: int) -> None:
+        """Give back the slots of this slot's group, whose chunks are all sealed and wait."""
+        self.num_discarded += 1
+        for other in [slot for slot in self._slots if self.group_of(slot) == self.group_of(number)]:
+            assert self._slots[other].payload is not None
+            assert not self._slots[other].taken
+            self._num_waiting -= self._slots[other].num_decisions
+            self._forget(other)
 
     def take(self) -> Batch[Payload] | None:
         """The oldest chunks, `decisions_per_update` decisions or more; None while an older one is open."""

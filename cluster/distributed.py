@@ -38,7 +38,10 @@ def build_distributed(config: Config, folder: RunFolder) -> Parts:
     replicas = [
         _replica(config, name, options) for name, options in zip(names, placement.replicas, strict=True)
     ]
-    actors = [_env_actor(config, options, names, folder) for options in placement.env_actors]
+    actors = [
+        _env_actor(config, options, names, folder, number)
+        for number, options in enumerate(placement.env_actors)
+    ]
     rewards = _reward_model(config, placement.reward_model)
     pay = reward_function(config)
     learner = RayLearner(
@@ -96,11 +99,11 @@ def _replica(config: Config, name: str, options: Options) -> Any:
     return actor.remote(config.policy.checkpoint, config.engine, config.policy.temperature)
 
 
-def _env_actor(config: Config, options: Options, replicas: list[str], folder: RunFolder) -> Any:
+def _env_actor(config: Config, options: Options, replicas: list[str], folder: RunFolder, number: int) -> Any:
     actor = ray.remote(EnvActor).options(
         max_restarts=-1, max_concurrency=2, runtime_env={"env_vars": WORKER_VARIABLES}, **options
     )
-    return actor.remote(config, replicas, folder.episodes)
+    return actor.remote(config, replicas, folder.episodes, number)
 
 
 def _reward_model(config: Config, options: Options) -> RayRewardModel | None:

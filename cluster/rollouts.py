@@ -3,7 +3,7 @@
 In: a fleet's events. Out: grants to the fleet, sealed chunks in the buffer, outcomes in the curriculum.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +19,8 @@ from core.metrics import MetricsWriter
 from core.types import EpisodeOutcome, Start
 
 POLL_S = 0.02
+UNIFORM_WARNING = 25
+"""So many groups in a row from which nothing can be learned are worth a word."""
 
 
 class Rollouts:
@@ -46,6 +48,9 @@ class Rollouts:
         self._asking: OrderedDict[int, Sealed | None] = OrderedDict()
         """Environments that want a slot, longest waiting first: to begin an episode, or to go on."""
         self._group: tuple[int, Start] | None = None
+        self._returns: dict[int, list[float]] = defaultdict(list)
+        """Of the episodes of groups that are still being played."""
+        self._uniform_in_a_row = 0
 
     def grant(self) -> None:
         """Give slots to those who ask, as long as there is room."""
@@ -118,6 +123,31 @@ class Rollouts:
         else:
             self._curriculum.record(event.outcome)
             self._writer.event("episode", **episode_fields(event.outcome))
+            if self._buffer.group_size > 1 and not self._scoring.is_on:
+                self._compare(event.slot, event.outcome.episode_return)
+
+    def _compare(self, slot: int, episode_return: float) -> None:
+        """Dynamic sampling: a group that all passes or all fails teaches nothing, and makes room for others.
+
+        A reward model tells even failures apart; then only the learner can say which groups are alike.
+        """
+        group = self._buffer.group_of(slot)
+        self._returns[group].append(episode_return)
+        if len(self._returns[group]) < self._buffer.group_size:
+            return
+        returns = self._returns.pop(group)
+        if min(returns) < max(returns):
+            self._uniform_in_a_row = 0
+            return
+        self._buffer.discard_group(slot)
+        self._uniform_in_a_row += 1
+        if self._uniform_in_a_row % UNIFORM_WARNING == 0:
+            self._writer.event("uniform_groups", number=self._uniform_in_a_row, episode_return=returns[0])
+            print(
+                f"{self._uniform_in_a_row} groups in a row all returned {returns[0]:g}: "
+                "nothing to learn from; the tasks are too hard or too easy",
+                flush=True,
+            )
 
 
 def _continue(slot: int, paused: Sealed) -> Grant:

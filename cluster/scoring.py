@@ -40,6 +40,11 @@ class Scoring:
         self._num_unscored = 0
         self._scores: list[RewardScores] = []
 
+    @property
+    def is_on(self) -> bool:
+        """Whether there is a reward model."""
+        return self._part is not None
+
     def sealed(self, slot: int, chunk: Any) -> None:
         """A chunk came in: let it be scored while others are still played."""
         if self._part is not None:

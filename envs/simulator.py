@@ -67,9 +67,11 @@ class LiberoSimulator:
     seed: int
     """Draws the places of fixtures."""
     renderer: RendererInfo = field(default_factory=renderer.probe)
+    first_worker: int = 0
+    """Number of the pool's first worker among all pools that share the machine's GPUs."""
 
     def prepare(self, worker: int) -> None:
-        renderer.activate(replace(self.renderer, device=self.renderer.device_for(worker)))
+        renderer.activate(replace(self.renderer, device=self.renderer.device_for(self.first_worker + worker)))
         from envs.libero_setup import prepare
 
         prepare(self.assets)

@@ -95,6 +95,20 @@ def test_never_splits_a_group():
     assert batch.slots == (0, 1, 2)
 
 
+def test_a_discarded_group_makes_room_and_is_never_taken():
+    buffer = make(decisions_per_update=4, max_lag=0, max_chunk=2, group_size=2)
+    for slot in [buffer.open() for _ in range(2)]:
+        buffer.seal(slot, "alike", 2)
+    buffer.discard_group(1)
+    assert buffer.num_waiting == buffer.num_reserved == 0
+    assert buffer.num_discarded == 1
+    for slot in [buffer.open() for _ in range(2)]:
+        buffer.seal(slot, "mixed", 2)
+    batch = buffer.take()
+    assert batch is not None
+    assert batch.payloads == ("mixed", "mixed")
+
+
 def test_numbering_goes_on_at_a_whole_group():
     buffer: TrajectoryBuffer[str] = TrajectoryBuffer(
         decisions_per_update=4, max_lag=0, max_chunk_decisions=2, group_size=4, next_slot=6

@@ -1,5 +1,6 @@
 """The controller over fake parts: order of things, bounds, faults, stopping and going on."""
 
+import itertools
 import os
 import signal
 import time
@@ -9,6 +10,7 @@ import pytest
 
 from cluster.publishing import WeightsError
 from core.metrics import read_lines
+from core.types import Start
 from envs.messages import FailureKind
 from envs.vector import EnvFailed
 from tests.cluster.fakes import FakeLearner, FakeReport, InstantFleet
@@ -91,14 +93,31 @@ def test_evaluation_gives_up_paused_episodes_and_training_goes_on(tmp_path: Path
     harness.assert_no_chunk_twice_or_torn()
 
 
-def test_groups_share_their_start_and_are_trained_on_whole(tmp_path: Path) -> None:
+def test_groups_share_their_start_are_trained_on_whole_and_only_if_mixed(tmp_path: Path) -> None:
+    """Every second start always succeeds: nothing to compare, so others are played instead."""
+    steps = itertools.count()
+
+    def plan(start: Start) -> tuple[int, bool]:
+        return 3, start.number % 2 == 0 or next(steps) % 5 < 2
+
     words = ["run.num_updates=6", "advantage.kind=grpo", "advantage.group_size=4"]
-    harness = Harness(tmp_path, words, num_envs=6, group_size=4)
+    harness = Harness(tmp_path, words, num_envs=6, group_size=4, plan=plan)
     harness.controller.run()
-    starts = [chunk.start for chunk in harness.learner.trained]
-    assert len(starts) % 4 == 0
-    assert all(len(set(starts[i : i + 4])) == 1 for i in range(0, len(starts), 4))
-    assert len(set(starts)) == len(starts) // 4
+    trained = harness.learner.trained
+    assert len(trained) >= 6 * 7  # 20 decisions an update, 3 a chunk
+    groups = [trained[i : i + 4] for i in range(0, len(trained), 4)]
+    assert all(len({chunk.start for chunk in group}) == 1 for group in groups)
+    assert all({chunk.rewards.sum() for chunk in group} == {0, 1} for group in groups)
+    assert len({group[0].start for group in groups}) == len(groups)
+    assert harness.buffer.num_discarded >= len(groups) / 2
+
+
+def test_nothing_to_compare_is_said_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run.num_updates=1", "run.max_minutes=0.02", "advantage.kind=rloo", "advantage.group_size=4"]
+    harness = Harness(tmp_path, words, group_size=4, plan=lambda _: (1, False))
+    harness.controller.run()
+    assert not harness.learner.trained
+    assert "25 groups in a row all returned 0: nothing to learn from" in capsys.readouterr().out
 
 
 def test_a_lost_learner_comes_back_at_its_checkpoint_and_takes_its_batch_anew(tmp_path: Path) -> None:
