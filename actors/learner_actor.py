@@ -49,6 +49,10 @@ class LearnerActor:
         """Never returns; the call fails when this process dies."""
         threading.Event().wait()
 
+    @ray.method(concurrency_group="ping")
+    def ping(self) -> None:
+        """Answers at once, whatever the rank is doing."""
+
     def fetch(self, references: list[Any]) -> list[int]:
         """Read chunks; which of them are there. Fault-tolerance point: a node took its chunks with it."""
         self._chunks = {}

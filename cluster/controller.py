@@ -129,7 +129,7 @@ class Controller:
             self._writer.event("moments", **moments)
         self._supervisor.update_done()
         if _due(report.number, self._config.run.checkpoint_every):
-            self._checkpoint()
+            self._try_checkpoint()
         self._tell(report, published)
         if _due(report.number, self._config.eval.every) and not self._done():
             self._evaluate()
@@ -147,6 +147,14 @@ class Controller:
         }
         self._writer.scalars(report.number, values)
         print(self._progress.line(report.number, values), flush=True)
+
+    def _try_checkpoint(self) -> None:
+        """Fault-tolerance point: a full disk costs a checkpoint, not the run. The last one must succeed."""
+        try:
+            self._checkpoint()
+        except OSError as error:
+            self._writer.event("checkpoint_failed", update=self._num_updates, reason=str(error))
+            print(f"no checkpoint after update {self._num_updates}: {error}", flush=True)
 
     def _checkpoint(self) -> None:
         extra = {

@@ -3,6 +3,7 @@
 In: settings and the run folder. Out: the parts of a run, and how to take them down.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cluster.parts import Mortal, Parts
 from cluster.placement import Options, place
 from cluster.replicas import RayReplicas
 from cluster.reward_model import RayRewardModel
+from cluster.security import refuse_open_dashboard, refuse_open_head
 from cluster.tasks import reward_function
 from core.config import Config, Mode
 from core.runfolder import RunFolder
@@ -71,7 +73,10 @@ def connect(config: Config) -> None:
     if ray.is_initialized():
         return
     if config.run.mode is Mode.CLUSTER:
-        ray.init(address="auto", log_to_driver=False)
+        joined = ray.init(address="auto", log_to_driver=False).address_info
+        refuse_open_head(joined["gcs_address"], os.environ)
+        if joined["webui_url"]:
+            refuse_open_dashboard(joined["webui_url"])
     else:
         ray.init(
             include_dashboard=False,
@@ -120,7 +125,7 @@ def _reward_model(config: Config, options: Options) -> RayRewardModel | None:
 
 
 def _learner_rank(config: Config, pay: RewardFunction, options: Options) -> Any:
-    actor = ray.remote(concurrency_groups={"watch": 1})(LearnerActor).options(
+    actor = ray.remote(concurrency_groups={"watch": 1, "ping": 1})(LearnerActor).options(
         runtime_env={"env_vars": WORKER_VARIABLES}, **options
     )
     return actor.remote(config, pay)

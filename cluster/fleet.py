@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayError
 
 from actors.messages import Dropped, Evaluated, Event, Grant, Sealed
+from cluster.heartbeat import Heartbeat
 from cluster.parts import Fault
 
 STOP_S = 10.0
@@ -34,6 +35,10 @@ class RayFleet:
         self._granted: dict[int, Grant] = {}
         """Environment to the grant whose end has not been heard of."""
         self._lost: dict[int, str] = {}
+        self._heartbeat = Heartbeat(lambda number: self._actors[number].pid.remote())
+        self._heard: set[int] = set()
+        """Actors that have spoken since they were started: from them an answer may be expected."""
+        self._hung: set[int] = set()
         self._returning: dict[int, float] = {}
         """Actors that have died and not been heard of since, and until when they may take to come back."""
         self._events: list[Event] = []
@@ -55,7 +60,10 @@ class RayFleet:
         return events
 
     def lost(self) -> dict[int, str]:
-        """Actors that have died since the last call."""
+        """Actors that have died since the last call; those that hang are killed."""
+        for number in self._heartbeat.silent(self._heard):
+            self._hung.add(number)
+            ray.kill(self._actors[number], no_restart=False)
         lost, self._lost = self._lost, {}
         return lost
 
@@ -93,6 +101,7 @@ class RayFleet:
             events = ray.get(next(stream))
             self._events += [self._translate(number, event, stream) for event in events]
             self._returning.pop(number, None)
+            self._heard.add(number)
         except (RayError, StopIteration) as error:
             if "creation task" in str(error):
                 raise RuntimeError(f"environment actor {number} cannot start: {error}") from error
@@ -100,7 +109,9 @@ class RayFleet:
                 self._streams[number] = self._open_stream(number)
                 return
             del self._streams[number]
-            self._lost[number] = type(error).__name__
+            self._lost[number] = "it hung" if number in self._hung else type(error).__name__
+            self._heard.discard(number)
+            self._hung.discard(number)
             self._drop_all(number)
 
     def _translate(self, number: int, event: Event, stream: Any) -> Event:

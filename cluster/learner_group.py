@@ -13,6 +13,7 @@ import numpy as np
 import ray
 from ray.exceptions import RayActorError
 
+from cluster.heartbeat import Heartbeat
 from cluster.parts import Fault, LearnerLostError, Loaded, Report
 from core.types import Observation, RewardScores
 
@@ -90,9 +91,9 @@ class RayLearner:
         return Loaded(number=number, extra=found.extra, damaged=found.damaged)
 
     def lost(self) -> dict[int, str]:
-        """The group, if one of its ranks has died."""
-        dead, _ = ray.wait(self._watches, num_returns=len(self._watches), timeout=0)
-        return {0: f"{len(dead)} of {len(self._ranks)} ranks died"} if dead else {}
+        """The group, if one of its ranks has died or hangs."""
+        reason = self._loss()
+        return {0: reason} if reason else {}
 
     def mend(self, member: int) -> None:
         """Replace every rank: those that live wait for the dead one in a collective."""
@@ -106,11 +107,14 @@ class RayLearner:
 
     def _begin(self) -> None:
         self._fetching, self._updating = [], []
+        self._has_begun, self._hung = False, set[int]()
+        self._heartbeat = Heartbeat(lambda rank: self._ranks[rank].ping.remote())
         self._ranks = self._make_ranks()
         self._watches = [rank.watch.remote() for rank in self._ranks]
         address, port = self._get([self._ranks[0].address.remote()])[0]
         size = len(self._ranks)
         self._get([rank.begin.remote(number, size, address, port) for number, rank in enumerate(self._ranks)])
+        self._has_begun = True
 
     def _everywhere(self, method: str, *args: Any) -> list[Any]:
         return self._get([getattr(rank, method).remote(*args) for rank in self._ranks])
@@ -125,12 +129,21 @@ class RayLearner:
         """Fault-tolerance point: the death of a rank, as the one error that the controller knows."""
         try:
             while len(ray.wait(calls, num_returns=len(calls), timeout=1.0)[0]) < len(calls):
-                self._raise_if_dead()
+                self._raise_if_lost()
             return ray.get(calls)
         except RayActorError as error:
             raise LearnerLostError(str(error)) from error
 
-    def _raise_if_dead(self) -> None:
+    def _raise_if_lost(self) -> None:
         """Ranks that live would wait for ever in a collective with a dead one."""
-        if ray.wait(self._watches, num_returns=1, timeout=0)[0]:
-            raise LearnerLostError("a rank died")
+        if reason := self._loss():
+            raise LearnerLostError(reason)
+
+    def _loss(self) -> str:
+        """Why the group must be replaced, if it must. Ranks that are only beginning may take their time."""
+        dead, _ = ray.wait(self._watches, num_returns=len(self._watches), timeout=0)
+        if dead:
+            return f"{len(dead)} of {len(self._ranks)} ranks died"
+        if self._has_begun:
+            self._hung.update(self._heartbeat.silent(range(len(self._ranks))))
+        return f"{len(self._hung)} of {len(self._ranks)} ranks hang" if self._hung else ""

@@ -56,12 +56,11 @@ class Publisher:
     def publish(self) -> dict[str, float]:
         """Push, then compare. A replica that disagrees is pushed to once more before the run is stopped."""
         started = time.perf_counter()
-        adapter = self._learner.adapter()
-        self._replicas.publish(adapter)
+        refused = self._push()
         pushed = time.perf_counter()
         error = self._error()
         if error > self._tolerance:
-            self._replicas.publish(adapter)
+            self._push()
             error = self._error()
         if not error <= self._tolerance:
             raise WeightsError(
@@ -69,11 +68,27 @@ class Publisher:
                 f"more than {self._tolerance:g}: it would gather data of another policy"
             )
         return {
+            "weights/refused": float(refused),
             "weights/probe_error": error,
             "weights/probe_change": self._change(),
             "time/push_s": pushed - started,
             "time/publish_s": time.perf_counter() - started,
         }
+
+    def _push(self) -> bool:
+        """Export and push; whether it was refused once. A second export tells a bad copy from bad weights."""
+        try:
+            self._replicas.publish(self._learner.adapter())
+        except ValueError:
+            try:
+                self._replicas.publish(self._learner.adapter())
+            except ValueError as error:
+                raise WeightsError(
+                    f"the replicas refuse the learner's weights: {error}. Resume the run from its last "
+                    "checkpoint, with a smaller learner.lr"
+                ) from error
+            return True
+        return False
 
     def _error(self) -> float:
         """Largest difference between what replicas and learner say of the replicas' own tokens."""

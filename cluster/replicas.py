@@ -9,13 +9,15 @@ import time
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import GetTimeoutError, RayActorError
 
 from actors.serving import Request
+from cluster.heartbeat import Heartbeat
 from cluster.parts import Fault
 from core.types import Decision, Observation
 
-PUSH_TIMEOUT_S = 120.0
+ANSWER_S = 30.0
+"""A push or a probe takes a fraction of a second; who has not answered by then hangs."""
 START_TIMEOUT_S = 600.0
 POLL_S = 0.5
 
@@ -30,6 +32,8 @@ class RayReplicas:
         self._watches = {number: handle.watch.remote() for number, handle in enumerate(handles)}
         self._starting = {number: handle.pid.remote() for number, handle in enumerate(handles)}
         """Replicas that have been begun but not yet been given weights."""
+        self._heartbeat = Heartbeat(lambda number: self._handles[number].pid.remote())
+        self._hung: set[int] = set()
         self._deaths: dict[int, str] = {}
         self._adapter: Any = None
 
@@ -39,9 +43,12 @@ class RayReplicas:
         self._starting.clear()
 
     def publish(self, adapter: Any) -> None:
-        """Push to all that are up, and wait for each. Waits for a first replica if none is up."""
+        """Push to all that are up, and wait for each. Waits for a first replica if none is up.
+
+        An adapter that a replica refuses (`ValueError`) is not remembered for those that come back.
+        """
+        self._push(self._up(), adapter)
         self._adapter = adapter
-        self._push(self._up())
         self._wait_for_one()
 
     def probe(self, observations: list[Observation]) -> list[list[Decision]]:
@@ -49,14 +56,17 @@ class RayReplicas:
         requests = [Request(observation=o, greedy=False, seed=seed) for seed, o in enumerate(observations)]
         while True:
             self._wait_for_one()
-            calls = [self._handles[number].act.remote(requests) for number in self._up()]
-            answers = [answer for call in calls if (answer := _result(call)) is not None]
+            calls = {number: self._handles[number].act.remote(requests) for number in self._up()}
+            results = [self._result(number, call) for number, call in calls.items()]
+            answers = [answer for answer in results if answer is not None]
             if answers:
                 return answers
 
     def lost(self) -> dict[int, str]:
-        """Replicas that have died since the last call."""
+        """Replicas that have died since the last call; those that hang are killed."""
         self._look()
+        for number in self._heartbeat.silent(self._up()):
+            self._kill(number)
         deaths, self._deaths = self._deaths, {}
         return deaths
 
@@ -85,7 +95,8 @@ class RayReplicas:
         dead, _ = ray.wait(watched, num_returns=len(watched), timeout=0)
         for number in [number for number, watch in self._watches.items() if watch in dead]:
             if number not in self._starting:  # else it has not come back from the death that was counted
-                self._deaths[number] = "its process died"
+                self._deaths[number] = "it hung" if number in self._hung else "its process died"
+                self._hung.discard(number)
                 self._starting[number] = self._handles[number].pid.remote()
             self._watches[number] = self._handles[number].watch.remote()
         if self._starting:
@@ -95,31 +106,38 @@ class RayReplicas:
 
     def _welcome(self, number: int) -> None:
         start = self._starting.pop(number)
-        if _result(start) is None:  # it died once more while starting
+        if self._result(number, start) is None:  # it died once more while starting
             self._starting[number] = self._handles[number].pid.remote()
         else:
-            self._push([number])
+            self._push([number], self._adapter)
 
-    def _push(self, numbers: list[int]) -> None:
+    def _push(self, numbers: list[int], adapter: Any) -> None:
         """One copy in the object store, however many replicas. One that dies meanwhile is met by `lost`."""
-        waiting = {number: self._handles[number].update.remote(self._adapter) for number in numbers}
+        waiting = {number: self._handles[number].update.remote(adapter) for number in numbers}
         while waiting:
             signs = [*waiting.values(), *(self._watches[number] for number in waiting)]
-            if not ray.wait(signs, num_returns=1, timeout=PUSH_TIMEOUT_S)[0]:
-                for number in waiting:  # hangs: a fresh process is the only way out
-                    ray.kill(self._handles[number], no_restart=False)
+            if not ray.wait(signs, num_returns=1, timeout=ANSWER_S)[0]:
+                for number in waiting:
+                    self._kill(number)
                 return
             settled, _ = ray.wait(signs, num_returns=len(signs), timeout=0)
             for number, call in list(waiting.items()):
                 if call in settled or self._watches[number] in settled:
                     del waiting[number]
                 if call in settled:
-                    _result(call)
+                    self._result(number, call)
 
+    def _result(self, number: int, call: Any) -> Any:
+        """The call's value; None where the replica died or hangs. Fault-tolerance point."""
+        try:
+            return ray.get(call, timeout=ANSWER_S)
+        except RayActorError:
+            return None
+        except GetTimeoutError:
+            self._kill(number)
+            return None
 
-def _result(call: Any) -> Any:
-    """The call's value; None where its actor died. Fault-tolerance point."""
-    try:
-        return ray.get(call, timeout=PUSH_TIMEOUT_S)
-    except RayActorError:
-        return None
+    def _kill(self, number: int) -> None:
+        """It hangs: a fresh process is the only way out."""
+        self._hung.add(number)
+        ray.kill(self._handles[number], no_restart=False)

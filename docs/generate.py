@@ -48,7 +48,7 @@ def _commands() -> Iterator[str]:
         parser = argparse.ArgumentParser(prog=f"vlarl {name}")
         module.add_arguments(parser)
         yield f"## vlarl {name}\n\n{about[0].upper()}{about[1:]}.\n"
-        yield f"```text\n{module.__doc__.strip()}\n```\n"
+        yield f"```text\n{str(module.__doc__).strip()}\n```\n"
         rows = [f"| `{_flag(action)}` | {_help(action)} |" for action in parser._actions if _is_told(action)]
         if rows:
             yield "\n".join(["| option | meaning |", "|---|---|", *rows, ""])

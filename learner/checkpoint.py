@@ -38,9 +38,13 @@ def write_checkpoint(root: Path, number: int, write: Callable[[Path], None], *, 
     _remove_unfinished(root)
     target = root / f"{number:06d}"
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=root))
-    write(temporary)
-    _write_manifest(temporary, number)
-    _flush_tree(temporary)
+    try:
+        write(temporary)
+        _write_manifest(temporary, number)
+        _flush_tree(temporary)
+    except OSError:  # a full disk is not left fuller
+        shutil.rmtree(temporary)
+        raise
     if target.exists():  # written once already by a run that was resumed from before it
         shutil.rmtree(target)
     temporary.rename(target)

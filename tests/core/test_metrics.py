@@ -1,6 +1,8 @@
 """Metrics and events: whole lines, readable after a kill, cut back on resume."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -52,3 +54,38 @@ def test_a_run_that_is_taken_up_again_forgets_later_updates_and_half_lines(tmp_p
     ]
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in board.Scalars("x")] == [(1, 1.0), (2, 2.0), (3, 30.0)]
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from core.metrics import MetricsWriter
+writer = MetricsWriter(Path(sys.argv[1]))
+writer.scalars(1, {"a": 1.0})
+size = (Path(sys.argv[1]) / "metrics.jsonl").stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, resource.RLIM_INFINITY))
+writer.scalars(2, {"a": 2.0})
+writer.event("odd", text="x" * 1000)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+writer.scalars(3, {"a": 3.0})
+writer.event("ended")
+writer.close()
+"""
+
+
+def test_a_full_disk_costs_lines_but_neither_tears_one_nor_ends_the_run(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the disk: a write stops in the middle of a line."""
+    result = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert [line["update"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 3]
+    assert [line["kind"] for line in read_lines(tmp_path / "events.jsonl")] == ["ended"]
+    assert result.stdout.count("is full") == 1
+
+
+def test_numbers_that_json_does_not_have_become_null(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    writer.event("episode", outcome={"return": float("nan"), "steps": [1.0, float("inf")]})
+    writer.close()
+    (line,) = read_lines(tmp_path / "events.jsonl")
+    assert line["outcome"] == {"return": None, "steps": [1.0, None]}
