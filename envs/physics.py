@@ -1,7 +1,7 @@
-"""One control step of robosuite's Panda under OSC_POSE: the same states, at two fifths of the cost.
+"""One control step of robosuite's Panda under OSC_POSE: the same states, at a quarter of the cost.
 
 robosuite runs the forward dynamics three times per 2 ms sub-step; here a sub-step is `mj_step1`, torque,
-`mj_step2`.
+`mj_step2`. Sub-steps run in compiled code that calls MuJoCo's library itself, without Python in between.
 
 In: MjModel, MjData, an action (7,): end-effector translation and rotation in [-1, 1], gripper (-1 open, +1
 close). Out: MjData 50 ms later.
@@ -12,12 +12,15 @@ The law, with x the gripper site's pose, J its Jacobian, M the arm's mass matrix
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
+import llvmlite.binding
 import mujoco
 import numba
 import numpy as np
+from numba import types
 
 ARM_JOINTS = 7
 SUBSTEPS = 25
@@ -28,45 +31,48 @@ OBSERVED_SUBSTEP = 23
 _TRANSLATION_SCALE = 0.05
 _ROTATION_SCALE = 0.5
 _GRIPPER_SPEED = 0.01
-_FINGERS = np.array([-1.0, 1.0])
 _POSTURE_KP = 10.0
 _POSTURE_KD = 2.0 * np.sqrt(_POSTURE_KP)
-_DIVERGED = np.array(
-    [
-        int(warning)
-        for warning in (
-            mujoco.mjtWarning.mjWARN_BADQPOS,
-            mujoco.mjtWarning.mjWARN_BADQVEL,
-            mujoco.mjtWarning.mjWARN_BADQACC,
-        )
-    ]
+_VELOCITY_STAGE = int(mujoco.mjtStage.mjSTAGE_VEL)
+_BAD_QPOS, _BAD_QVEL, _BAD_QACC = (
+    int(warning)
+    for warning in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
 )
 """Numbers of the warnings that MuJoCo gives before it resets a state that is not finite."""
+
+_ADDRESS, _INT = types.uintp, types.int32
+_mj_step1 = types.ExternalFunction("mj_step1", types.void(_ADDRESS, _ADDRESS))
+_mj_step2 = types.ExternalFunction("mj_step2", types.void(_ADDRESS, _ADDRESS))
+_mj_forward_skip = types.ExternalFunction("mj_forwardSkip", types.void(_ADDRESS, _ADDRESS, _INT, _INT))
+_mj_jac_site = types.ExternalFunction("mj_jacSite", types.void(_ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _INT))
+_mj_full_mass = types.ExternalFunction("mj_fullM", types.void(_ADDRESS, _ADDRESS, _ADDRESS))
 
 
 class SimulationDivergedError(RuntimeError):
     """The simulator's state is no longer finite; the episode is lost."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmState:
+class ArmState(NamedTuple):
     """What the controller reads of the arm in one sub-step."""
 
     mass: np.ndarray
-    """(7, 7) or larger; the arm's joints come first, here and below."""
-    jacobian_pos: np.ndarray
-    """(3, 7) or wider, of the gripper site."""
-    jacobian_rot: np.ndarray
+    """(7, 7)."""
+    jacobian: np.ndarray
+    """(6, 7) of the gripper site: translation, then rotation."""
     position: np.ndarray
     """(3,) of the gripper site."""
     orientation: np.ndarray
     """(3, 3)."""
     qpos: np.ndarray
+    """(7,) of the arm's joints, here and below."""
     qvel: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
+class Arm(NamedTuple):
     """The robot's constants, as robosuite set them up for one built task."""
 
     site: int
@@ -78,12 +84,44 @@ class Arm:
     torque_high: np.ndarray
     gripper_middle: np.ndarray
     gripper_reach: np.ndarray
+    """Signed: the two fingers move against each other."""
     kp: float
     kd: float
     rest_qpos: np.ndarray
     """(7,) posture that the null space pulls towards."""
     at_reset: ArmState
     """robosuite's first sub-step after a state is set still sees the arm as its last reset left it."""
+
+
+class _Simulator(NamedTuple):
+    """MuJoCo's model and data, as compiled code reaches them."""
+
+    model: int
+    """Address of the C structure."""
+    data: int
+    qpos: np.ndarray
+    qvel: np.ndarray
+    ctrl: np.ndarray
+    bias: np.ndarray
+    mass: np.ndarray
+    """In MuJoCo's packed form."""
+    site_position: np.ndarray
+    site_orientation: np.ndarray
+    num_warnings: np.ndarray
+    full_mass: np.ndarray
+    """(V, V), room for the mass matrix; V degrees of freedom of the whole scene."""
+    full_jacobian: np.ndarray
+    """(6, V), room for the site's Jacobian."""
+
+
+class _Control(NamedTuple):
+    """What the controller remembers from one sub-step to the next; written in place."""
+
+    seen: ArmState
+    goal_position: np.ndarray
+    goal_orientation: np.ndarray
+    closing: np.ndarray
+    """(1,) the gripper's command, -1 open to 1 closed."""
 
 
 def read_arm(problem: Any) -> Arm:
@@ -105,14 +143,13 @@ def read_arm(problem: Any) -> Arm:
         torque_low=np.array(torque_low, dtype=np.float64),
         torque_high=np.array(torque_high, dtype=np.float64),
         gripper_middle=gripper_range.mean(axis=1),
-        gripper_reach=(gripper_range[:, 1] - gripper_range[:, 0]) / 2,
+        gripper_reach=(gripper_range[:, 1] - gripper_range[:, 0]) / 2 * [-1.0, 1.0],
         kp=float(controller.kp[0]),
         kd=float(controller.kd[0]),
         rest_qpos=np.array(controller.initial_joint, dtype=np.float64),
         at_reset=ArmState(
             mass=np.array(controller.mass_matrix),
-            jacobian_pos=np.array(controller.J_pos),
-            jacobian_rot=np.array(controller.J_ori),
+            jacobian=np.vstack([controller.J_pos, controller.J_ori]),
             position=np.array(controller.ee_pos),
             orientation=np.array(controller.ee_ori_mat),
             qpos=np.array(controller.joint_pos),
@@ -125,89 +162,57 @@ class ArmControl:
     """The controller of one environment: its goal, its gripper command, and the simulator data it drives."""
 
     def __init__(self, model: mujoco.MjModel, data: mujoco.MjData, arm: Arm) -> None:
-        self._model, self._data, self._arm = model, data, arm
-        self._live = ArmState(
-            mass=np.zeros((model.nv, model.nv)),
-            jacobian_pos=np.zeros((3, model.nv)),
-            jacobian_rot=np.zeros((3, model.nv)),
-            position=data.site_xpos[arm.site],
-            orientation=data.site_xmat[arm.site].reshape(3, 3),
+        _load_library()
+        self._arm, self._owners = arm, (model, data)  # addresses below must not outlive them
+        self._simulator = _Simulator(
+            model=model._address,
+            data=data._address,
             qpos=data.qpos,
             qvel=data.qvel,
+            ctrl=data.ctrl,
+            bias=data.qfrc_bias,
+            mass=data.qM,
+            site_position=data.site_xpos[arm.site],
+            site_orientation=data.site_xmat[arm.site].reshape(3, 3),
+            num_warnings=data.warning.number,
+            full_mass=np.zeros((model.nv, model.nv)),
+            full_jacobian=np.zeros((6, model.nv)),
         )
         self.reset()
 
     def reset(self) -> None:
         """Forgets the episode: called after a state was set."""
-        self._seen = self._arm.at_reset
-        self._goal_position = self._arm.at_reset.position.copy()
-        self._goal_orientation = self._arm.at_reset.orientation.copy()
-        self._closing = 0.0
+        at_reset = ArmState(*(part.copy() for part in self._arm.at_reset))
+        self._is_first = True
+        self._control = _Control(
+            seen=at_reset,
+            goal_position=at_reset.position.copy(),
+            goal_orientation=at_reset.orientation.copy(),
+            closing=np.zeros(1),
+        )
 
     def step(self, action: np.ndarray, observe: Callable[[], None]) -> None:
         """One control step; `observe` is called at the moment that LIBERO's observation shows."""
         action = np.clip(action, -1.0, 1.0)
-        for substep in range(SUBSTEPS):
-            self._forward()
-            if substep == 0:
-                self._set_goal(action)
-            self._apply(np.sign(action[6]))
-            mujoco.mj_step2(self._model, self._data)
-            if substep == OBSERVED_SUBSTEP:
-                observe()
+        _check_finite(_forward(self._simulator))
+        if not self._is_first:
+            _look(self._simulator, self._arm.site, self._control.seen)
+        self._is_first = False
+        self._set_goal(action)
+        self._run(action, OBSERVED_SUBSTEP + 1, is_begun=True)
+        observe()
+        self._run(action, SUBSTEPS - 1 - OBSERVED_SUBSTEP, is_begun=False)
 
-    def _forward(self) -> None:
-        """The dynamics up to where controls matter.
-
-        robosuite calls `mj_forward` twice before every `mj_step`. Positions and velocities come out the same,
-        but the contact solver starts from its last solution, so one extra solve is kept: after 60 steps
-        states then differ by 2e-10 at most; without it, by 7e-2.
-        """
-        mujoco.mj_step1(self._model, self._data)
-        self._check_finite()
-        mujoco.mj_forwardSkip(self._model, self._data, mujoco.mjtStage.mjSTAGE_VEL, True)
+    def _run(self, action: np.ndarray, num_substeps: int, *, is_begun: bool) -> None:
+        direction = float(np.sign(action[6]))
+        _check_finite(_substeps(self._simulator, self._arm, self._control, direction, num_substeps, is_begun))
 
     def _set_goal(self, action: np.ndarray) -> None:
-        self._goal_position = self._seen.position + _TRANSLATION_SCALE * action[:3]
+        seen = self._control.seen
+        self._control.goal_position[:] = seen.position + _TRANSLATION_SCALE * action[:3]
         rotation = _ROTATION_SCALE * action[3:6]
         if rotation.any():  # without one, the orientation that was asked for last stays the goal
-            self._goal_orientation = _rotation_matrix(rotation) @ self._seen.orientation
-
-    def _apply(self, gripper_direction: float) -> None:
-        """Writes the torques of one sub-step into the simulator's controls."""
-        arm, ctrl = self._arm, self._data.ctrl
-        if self._seen is self._live:
-            mujoco.mj_jacSite(
-                self._model, self._data, self._live.jacobian_pos, self._live.jacobian_rot, arm.site
-            )
-            mujoco.mj_fullM(self._model, self._live.mass, self._data.qM)
-        seen = self._seen
-        ctrl[arm.joint_actuators] = _torque(
-            seen.mass,
-            seen.jacobian_pos,
-            seen.jacobian_rot,
-            seen.position,
-            seen.orientation,
-            seen.qpos,
-            seen.qvel,
-            self._goal_position,
-            self._goal_orientation,
-            self._data.qfrc_bias,
-            arm.rest_qpos,
-            arm.kp,
-            arm.kd,
-            arm.torque_low,
-            arm.torque_high,
-        )
-        closing = self._closing + _GRIPPER_SPEED * gripper_direction
-        self._closing = min(max(closing, -1.0), 1.0)
-        ctrl[arm.gripper_actuators] = arm.gripper_middle + arm.gripper_reach * self._closing * _FINGERS
-        self._seen = self._live
-
-    def _check_finite(self) -> None:
-        """MuJoCo answers a bad state by silently resetting it, which must not pass for an episode."""
-        if self._data.warning.number[_DIVERGED].any():
-            raise SimulationDivergedError("The simulator's state is no longer finite.")
+            self._control.goal_orientation[:] = _rotation_matrix(rotation) @ seen.orientation
 
 
 def _rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
@@ -217,28 +222,94 @@ def _rotation_matrix(axis_angle: np.ndarray) -> np.ndarray:
     return quat2mat(axisangle2quat(axis_angle))
 
 
-@numba.njit(cache=True)
-def _torque(  # type: ignore[no-untyped-def]
-    mass, jacobian_pos, jacobian_rot, position, orientation, qpos, qvel,
-    goal_position, goal_orientation, bias, rest_qpos, kp, kd, low, high,
-):  # fmt: skip
+def _check_finite(is_finite: bool) -> None:
+    """MuJoCo answers a bad state by silently resetting it, which must not pass for an episode."""
+    if not is_finite:
+        raise SimulationDivergedError("The simulator's state is no longer finite.")
+
+
+@cache
+def _load_library() -> None:
+    """Makes the functions of the library that `mujoco` has loaded known to the compiler."""
+    (library,) = Path(mujoco.__file__).parent.glob("libmujoco.so*")
+    llvmlite.binding.load_library_permanently(str(library))
+
+
+@numba.njit(cache=True, nogil=True)
+def _substeps(simulator, arm, control, direction, num_substeps, is_begun):  # type: ignore[no-untyped-def]
+    """Whether the state stayed finite; the first sub-step `is_begun` if its dynamics are computed already."""
+    for substep in range(num_substeps):
+        if substep > 0 or not is_begun:
+            if not _forward(simulator):
+                return False
+            _look(simulator, arm.site, control.seen)
+        _apply(simulator, arm, control, direction)
+        _mj_step2(simulator.model, simulator.data)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _forward(simulator):  # type: ignore[no-untyped-def]
+    """The dynamics up to where controls matter; whether the state is finite.
+
+    robosuite calls `mj_forward` twice before every `mj_step`. Positions and velocities come out the same,
+    but the contact solver starts from its last solution, so one extra solve is kept: after 60 steps
+    states then differ by 2e-10 at most; without it, by 7e-2.
+    """
+    _mj_step1(simulator.model, simulator.data)
+    warnings = simulator.num_warnings
+    if warnings[_BAD_QPOS] or warnings[_BAD_QVEL] or warnings[_BAD_QACC]:
+        return False
+    _mj_forward_skip(simulator.model, simulator.data, _VELOCITY_STAGE, 1)
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _look(simulator, site, seen):  # type: ignore[no-untyped-def]
+    """Copies what the controller reads into `seen`."""
+    jacobian, mass = simulator.full_jacobian, simulator.full_mass
+    translation, rotation = jacobian[:3].ctypes.data, jacobian[3:].ctypes.data
+    _mj_jac_site(simulator.model, simulator.data, translation, rotation, site)
+    _mj_full_mass(simulator.model, mass.ctypes.data, simulator.mass.ctypes.data)
+    seen.mass[:] = mass[:ARM_JOINTS, :ARM_JOINTS]
+    seen.jacobian[:] = jacobian[:, :ARM_JOINTS]
+    seen.position[:] = simulator.site_position
+    seen.orientation[:] = simulator.site_orientation
+    seen.qpos[:] = simulator.qpos[:ARM_JOINTS]
+    seen.qvel[:] = simulator.qvel[:ARM_JOINTS]
+
+
+@numba.njit(cache=True, nogil=True)
+def _apply(simulator, arm, control, direction):  # type: ignore[no-untyped-def]
+    """Writes the torques of one sub-step into the simulator's controls."""
+    torque = _torque(arm, control, simulator.bias[:ARM_JOINTS])
+    closing = min(max(control.closing[0] + _GRIPPER_SPEED * direction, -1.0), 1.0)
+    control.closing[0] = closing
+    for joint in range(ARM_JOINTS):
+        simulator.ctrl[arm.joint_actuators[joint]] = torque[joint]
+    for finger in range(2):
+        command = arm.gripper_middle[finger] + arm.gripper_reach[finger] * closing
+        simulator.ctrl[arm.gripper_actuators[finger]] = command
+
+
+@numba.njit(cache=True, nogil=True)
+def _torque(arm, control, bias):  # type: ignore[no-untyped-def]
     """(7,) joint torques; see the equations at the top of this file."""
-    mass = mass[:ARM_JOINTS, :ARM_JOINTS].copy()
-    jacobian = np.vstack((jacobian_pos, jacobian_rot))
-    twist = jacobian @ qvel
-    jacobian = jacobian[:, :ARM_JOINTS].copy()
+    seen, kp, kd = control.seen, arm.kp, arm.kd
+    mass, jacobian = seen.mass, seen.jacobian
+    twist = jacobian @ seen.qvel
     rotation_error = np.zeros(3)
     for column in range(3):
-        rotation_error += 0.5 * np.cross(orientation[:, column], goal_orientation[:, column])
+        rotation_error += 0.5 * np.cross(seen.orientation[:, column], control.goal_orientation[:, column])
     inverse_mass = np.linalg.inv(mass)
     inverse_lambda = jacobian @ inverse_mass @ jacobian.T
     wrench = np.empty(6)
     wrench[:3] = np.linalg.inv(inverse_lambda[:3, :3].copy()) @ (
-        kp * (goal_position - position) - kd * twist[:3]
+        kp * (control.goal_position - seen.position) - kd * twist[:3]
     )
     wrench[3:] = np.linalg.inv(inverse_lambda[3:, 3:].copy()) @ (kp * rotation_error - kd * twist[3:])
-    posture = mass @ (_POSTURE_KP * (rest_qpos - qpos[:ARM_JOINTS]) - _POSTURE_KD * qvel[:ARM_JOINTS])
+    posture = mass @ (_POSTURE_KP * (arm.rest_qpos - seen.qpos) - _POSTURE_KD * seen.qvel)
     task_inverse = inverse_mass @ jacobian.T @ np.linalg.inv(inverse_lambda)
     null_torque = posture - jacobian.T @ (task_inverse.T @ posture)
-    torque = jacobian.T @ wrench + bias[:ARM_JOINTS] + null_torque
-    return np.minimum(np.maximum(torque, low), high)
+    torque = jacobian.T @ wrench + bias + null_torque
+    return np.minimum(np.maximum(torque, arm.torque_low), arm.torque_high)
