@@ -12,13 +12,23 @@ from collections.abc import Iterator
 from cli.config import described
 from cli.main import COMMANDS
 from core.config import Config
+from core.metric_names import METRICS
+from learner.metrics import METRICS as LEARNER_METRICS
 
+SECTIONS = {
+    "Rollouts": ("rollout", "curriculum", "buffer"),
+    "Reward model": ("reward",),
+    "Learner": ("learner",),
+    "Weights": ("weights",),
+    "Time and memory": ("time", "memory"),
+    "Failures, since the start of this process": ("faults",),
+}
 BLOCK = re.compile(r"<!-- generated: (?P<name>\w+) -->\n.*?<!-- end -->", flags=re.DOTALL)
 
 
 def fill(text: str) -> str:
     """The document with all its generated parts made anew."""
-    makers = {"settings": _settings, "commands": _commands}
+    makers = {"settings": _settings, "commands": _commands, "metrics": _metrics}
 
     def made(block: re.Match[str]) -> str:
         name = block["name"]
@@ -38,6 +48,17 @@ def _settings() -> Iterator[str]:
                 f"; or {', '.join(f'`{choice}`' for choice in setting.choices)}" if setting.choices else ""
             )
             yield f"| `{setting.key}` | {default}{choices} | {setting.meaning} |"
+        yield ""
+
+
+def _metrics() -> Iterator[str]:
+    """One table for each first word of the names."""
+    metrics = METRICS | LEARNER_METRICS
+    for title, prefixes in SECTIONS.items():
+        yield f"## {title}\n\n| name | meaning |\n|---|---|"
+        for name, meaning in metrics.items():
+            if name.split("/")[0] in prefixes:
+                yield f"| `{name}` | {_cell(meaning)} |"
         yield ""
 
 
@@ -61,9 +82,14 @@ def _is_told(action: argparse.Action) -> bool:
 def _flag(action: argparse.Action) -> str:
     words = ", ".join(action.option_strings) or str(action.metavar or action.dest)
     value = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs != 0 else ""
-    return (words + value).replace("|", "\\|")
+    return _cell(words + value)
 
 
 def _help(action: argparse.Action) -> str:
     assert action.help is not None
-    return (action.help % {"default": action.default}).replace("|", "\\|")
+    return _cell(action.help % {"default": action.default})
+
+
+def _cell(text: str) -> str:
+    """As it may stand in a table."""
+    return text.replace("|", "\\|")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from core.metric_names import METRICS
 from docs.build import render, stale, write_site
 from docs.check import ROOT, anchors, documents, problems
+from learner.metrics import METRICS as LEARNER_METRICS
 
 CODE = ("core", "envs", "policy", "reward", "learner", "actors", "cluster", "dashboard", "cli", "scripts")
 NOT_OURS = {  # messages of vLLM, torch, the system and Ray
@@ -96,3 +98,9 @@ def test_headings_get_anchors_and_tables_are_tables() -> None:
     page = render(ROOT / "docs/clusters.md")
     assert '<h2 id="which-numbers-and-why">' in page
     assert "<table>" in page
+
+
+def test_every_metric_has_a_table() -> None:
+    page = (ROOT / "docs/metrics.md").read_text()
+    assert [name for name in METRICS | LEARNER_METRICS if f"| `{name}` |" not in page] == []
+    assert not METRICS.keys() & LEARNER_METRICS.keys()
