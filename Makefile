@@ -3,7 +3,7 @@
 MINUTES ?= 30
 PYTHON_BIN := .venv/bin/python
 
-.PHONY: help setup demo test test-all lint docs format lock
+.PHONY: help setup demo test test-all drills lint docs format lock
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
@@ -19,6 +19,9 @@ test: setup  ## the tests that finish in minutes
 
 test-all: setup  ## every test, the slow proofs included
 	$(PYTHON_BIN) -m pytest -m ''
+
+drills: setup  ## break a running system in every way, and show what held
+	$(PYTHON_BIN) -m drills
 
 lint: setup  ## formatter, linter, types, import contract, documents
 	.venv/bin/ruff format --check .

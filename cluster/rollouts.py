@@ -69,6 +69,7 @@ class Rollouts:
                     self._take_in(event)
                 case Dropped():
                     self._buffer.drop(event.slot)
+                    self._writer.event("dropped", slot=event.slot, env=event.env, reason=event.reason)
 
     def drain(self, tend: Callable[[], None]) -> None:
         """Let open chunks end without granting new ones."""
@@ -122,7 +123,7 @@ class Rollouts:
             self._asking[event.env] = event
         else:
             self._curriculum.record(event.outcome)
-            self._writer.event("episode", **episode_fields(event.outcome))
+            self._writer.event("episode", env=event.env, **episode_fields(event.outcome))
             if self._buffer.group_size > 1 and not self._scoring.is_on:
                 self._compare(event.slot, event.outcome.episode_return)
 

@@ -1,0 +1,161 @@
+"""Drills that end the run, or that are made on the run folder: a second driver, a full disk, SIGTERM, damaged
+checkpoints, a driver that is killed.
+
+In: a running system, or its folder. Out: rows for the table.
+"""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.report import Row
+from drills.system import DrillError, System
+from learner.checkpoint import list_checkpoints
+
+RESUMABLE = 75
+DISK_BYTES = 96 * 2**20
+NUM_DAMAGED = 3
+
+
+def held(name: str, failure: str, note: str = "") -> Row:
+    """A row that says whether something held."""
+    return Row(name=name, value=float(not failure), target="= 1", ok=not failure, note=failure or note)
+
+
+def measured(name: str, seconds: float, limit_s: float, failure: str = "", note: str = "") -> Row:
+    """A row of how long something took."""
+    ok = not failure and seconds <= limit_s
+    return Row(name=name, value=seconds, target=f"<= {limit_s:g} s", ok=ok, note=failure or note)
+
+
+def second_driver(system: System) -> Row:
+    """Another process that resumes the same run is refused, and the first one does not notice."""
+    result = subprocess.run(
+        [sys.executable, "-m", "cli.main", "train", "--resume", str(system.run)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    refused = result.returncode == 2 and f"trained by process {system.process.pid}" in result.stderr
+    return held("a second driver on the run folder is refused", "" if refused else result.stderr[-200:])
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[str]:
+    """A file system of its own in this folder; says why not where that is not allowed."""
+    size = f"size={DISK_BYTES}"
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    try:
+        yield mount.stderr.strip()
+    finally:
+        if mount.returncode == 0:
+            subprocess.run(["umount", "--lazy", str(folder)], check=False)
+
+
+def full_disk(system: System) -> Row:
+    """No checkpoint can be written for a while; training goes on, and the next checkpoint succeeds."""
+    name = "a full disk costs checkpoints, not the run: seconds until the next one"
+    ballast = system.run.parent / "ballast"
+    try:
+        _fill(ballast)
+        system.wait_for(
+            lambda: "no checkpoint after update" in system.log.read_text(), "a failed checkpoint", 300
+        )
+        ballast.unlink()
+        mark = len(system.events)
+        kinds = lambda: {event["kind"] for event in system.events[mark:]}  # noqa: E731
+        seconds = system.wait_for(lambda: "checkpoint" in kinds(), "a checkpoint after space was freed", 300)
+    except DrillError as error:
+        ballast.unlink(missing_ok=True)
+        return held(name, str(error))
+    return measured(name, seconds, 90.0)
+
+
+def _fill(ballast: Path) -> None:
+    block = bytes(2**16)
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while file.write(block) == len(block):
+                pass
+        except OSError:
+            pass
+
+
+def told_to_stop(system: System) -> list[Row]:
+    """SIGTERM: a checkpoint of the last update, the agreed exit code, and nothing left behind."""
+    system.look_around()
+    system.signal("driver", signal.SIGTERM)
+    code = system.process.wait(300)
+    last = system.updates[-1]["update"]
+    newest = list_checkpoints(system.run / "checkpoints")[-1].name
+    saved = code == RESUMABLE and newest == f"{last:06d}"
+    why = f"exit code {code}, checkpoint {newest}, update {last}"
+    return [
+        held("SIGTERM: a checkpoint of the last update, exit code 75", "" if saved else why, why),
+        _nothing_left("SIGTERM", system),
+    ]
+
+
+def killed_driver(system: System) -> Row:
+    """kill -9 of the controller: everything that it started goes with it."""
+    system.look_around()
+    system.signal("driver", signal.SIGKILL)
+    system.process.wait()
+    return _nothing_left("kill -9 of the controller", system)
+
+
+def _nothing_left(after: str, system: System) -> Row:
+    return held(f"{after}: no process or shared memory left", " ".join(system.left_behind()))
+
+
+def damage_newest(run: Path) -> int:
+    """Truncate, flip a bit, remove: one for each of the newest checkpoints; the number of the one before."""
+    folders = list_checkpoints(run / "checkpoints")
+    truncated, flipped, missing = (folder / "critic.safetensors" for folder in folders[-NUM_DAMAGED:])
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
+    truncated.write_bytes(truncated.read_bytes()[:-1])
+    missing.unlink()
+    return int(folders[-NUM_DAMAGED - 1].name)
+
+
+def resumed(system: System, expected: int) -> Row:
+    """It passed over what was damaged, said so, and went on from the one before."""
+    events = [event for event in system.events if event["kind"] == "resumed"]
+    passed_over = system.log.read_text().count("passed over a damaged checkpoint")
+    ok = events and events[-1]["update"] == expected and passed_over == NUM_DAMAGED
+    return held(
+        "truncated, flipped and missing files: the checkpoint before them is taken",
+        "" if ok else f"{events[-1:]}, {passed_over} passed over",
+    )
+
+
+def nothing_twice(system: System) -> list[Row]:
+    """Over the whole life of the run."""
+    slots = [slot for event in system.events if event["kind"] == "trained" for slot in event["slots"]]
+    lag = max(line["learner/lag_max"] for line in system.updates)
+    return [
+        held("no trajectory is trained on twice", "" if len(set(slots)) == len(slots) else "slots repeat"),
+        Row(name="oldest data, versions behind", value=lag, target="<= 2", ok=lag <= 2),
+    ]
+
+
+def kept_to_itself(system: System) -> list[Row]:
+    """Nothing listens beyond this machine; no secret is in the run folder or the output."""
+    from cluster.security import is_loopback
+
+    outside = sorted({ip for ip, _ in system.open_ports if not is_loopback(ip)})
+    return [
+        held("every port is open to this machine only", f"open on {', '.join(outside)}" if outside else ""),
+        held("no secret in the run folder or the output", " ".join(system.secrets_shown())),
+    ]

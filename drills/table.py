@@ -1,0 +1,221 @@
+"""Every fault that is injected into the running system, and what must hold of each.
+
+In: a running `System`. Out: for each fault how it is made, how to tell that the system is whole again, and
+within which time that must be.
+"""
+
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drills.system import System
+
+ENVS_PER_ACTOR = 2
+FIRST_ACTOR = frozenset(range(ENVS_PER_ACTOR))
+"""Environments of the oldest actor; the faults of environments and actors are made there."""
+EVERYBODY = frozenset(range(2 * ENVS_PER_ACTOR))
+NOBODY: frozenset[int] = frozenset()
+HANG_S = 30.0 + 5.0
+"""Until a hang is noticed: `cluster.heartbeat`."""
+STEP_TIMEOUT_S = 5.0
+GIL_S = 5.0
+GIVEN_UP_S = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    name: str
+    inject: Callable[[System], object]
+    holds: str
+    """What must hold, in words."""
+    limit_s: float
+    """Within which the system must be whole again."""
+    affected: frozenset[int]
+    """Environments that cannot go on meanwhile; of the others the rate is measured."""
+    counted: str | None = None
+    """Kind of failure that must be counted; None if nothing must be restarted."""
+    shows: Callable[[System, int], bool] | None = None
+    """Instead of episodes: what shows, in the run folder from this event on, that all is well."""
+
+
+def _updated(name: str) -> Callable[[System, int], bool]:
+    """An update since then that says so by a metric."""
+
+    def shows(system: System, since: int) -> bool:
+        numbers = {event["update"] for event in system.events[since:] if event["kind"] == "trained"}
+        return any(line.get(name) for line in system.updates if line["update"] in numbers)
+
+    return shows
+
+
+def _trained(system: System, since: int) -> bool:
+    """An update since the failure was put on record."""
+    kinds = [event["kind"] for event in system.events[since:]]
+    return "fault" in kinds and "trained" in kinds[kinds.index("fault") :]
+
+
+def _kill(kind: str) -> Callable[[System], object]:
+    return lambda system: system.signal(kind, signal.SIGKILL)
+
+
+def _stop(kind: str) -> Callable[[System], object]:
+    return lambda system: system.signal(kind, signal.SIGSTOP)
+
+
+def _hold(kind: str) -> Callable[[System], object]:
+    return lambda system: system.order(kind, "hold_gil", seconds=GIL_S)
+
+
+SHORT = (
+    Drill(
+        name="kill -9 of an environment worker",
+        inject=_kill("environment"),
+        holds="its episodes are dropped, it is back, others go on",
+        limit_s=5.0,
+        affected=FIRST_ACTOR,
+        counted="environment",
+    ),
+    Drill(
+        name="a state that is not a number",
+        inject=lambda system: system.order("environment", "poison_state"),
+        holds="the episode is dropped, the environment is back",
+        limit_s=5.0,
+        affected=FIRST_ACTOR,
+        counted="environment",
+    ),
+    Drill(
+        name="a reward that is not a number",
+        inject=lambda system: system.order("env_actor", "poison_reward"),
+        holds="its chunk is quarantined",
+        limit_s=GIVEN_UP_S,
+        affected=NOBODY,
+        shows=_updated("learner/decisions_quarantined"),
+    ),
+    Drill(
+        name="a gradient that is not a number",
+        inject=lambda system: system.order("learner", "poison_gradient"),
+        holds="the step is skipped",
+        limit_s=GIVEN_UP_S,
+        affected=NOBODY,
+        shows=_updated("learner/steps_skipped"),
+    ),
+    Drill(
+        name="an adapter that is not numbers",
+        inject=lambda system: system.order("learner", "poison_adapter"),
+        holds="replicas refuse it, the next one is accepted",
+        limit_s=GIVEN_UP_S,
+        affected=NOBODY,
+        shows=_updated("weights/refused"),
+    ),
+    Drill(
+        name=f"interpreter lock held for {GIL_S:.0f} s in an environment actor",
+        inject=_hold("env_actor"),
+        holds="nothing is restarted",
+        limit_s=GIL_S + 10.0,
+        affected=FIRST_ACTOR,
+    ),
+)
+
+REST = (
+    Drill(
+        name="an environment worker hangs",
+        inject=_stop("environment"),
+        holds="it is replaced after env.step_timeout_s",
+        limit_s=STEP_TIMEOUT_S + 5.0,
+        affected=FIRST_ACTOR,
+        counted="environment",
+    ),
+    Drill(
+        name="kill -9 of an environment actor",
+        inject=_kill("env_actor"),
+        holds="its episodes are dropped, it is back, others go on",
+        limit_s=30.0,
+        affected=FIRST_ACTOR,
+        counted="env_actor",
+    ),
+    Drill(
+        name="an environment actor hangs",
+        inject=_stop("env_actor"),
+        holds="it is replaced",
+        limit_s=HANG_S + 30.0,
+        affected=FIRST_ACTOR,
+        counted="env_actor",
+    ),
+    Drill(
+        name="kill -9 of the only replica",
+        inject=_kill("replica"),
+        holds="it serves the current weights before any request; no request is lost",
+        limit_s=60.0,
+        affected=EVERYBODY,
+        counted="replica",
+    ),
+    Drill(
+        name="the only replica hangs",
+        inject=_stop("replica"),
+        holds="it is replaced",
+        limit_s=HANG_S + 60.0,
+        affected=EVERYBODY,
+        counted="replica",
+    ),
+    Drill(
+        name="kill -9 of a learner rank",
+        inject=_kill("learner"),
+        holds="the group goes on from the last checkpoint; at most one interval is lost",
+        limit_s=90.0,
+        affected=NOBODY,
+        counted="learner",
+        shows=_trained,
+    ),
+    Drill(
+        name="a learner rank hangs",
+        inject=_stop("learner"),
+        holds="the same",
+        limit_s=HANG_S + 90.0,
+        affected=NOBODY,
+        counted="learner",
+        shows=_trained,
+    ),
+    Drill(
+        name=f"interpreter lock held for {GIL_S:.0f} s in the replica",
+        inject=_hold("replica"),
+        holds="nothing is restarted",
+        limit_s=GIL_S + 10.0,
+        affected=EVERYBODY,
+    ),
+    Drill(
+        name=f"interpreter lock held for {GIL_S:.0f} s in the learner",
+        inject=_hold("learner"),
+        holds="nothing is restarted",
+        limit_s=GIL_S + 10.0,
+        affected=NOBODY,
+    ),
+    Drill(
+        name=f"interpreter lock held for {GIL_S:.0f} s in the controller",
+        inject=_hold("driver"),
+        holds="nothing is restarted",
+        limit_s=GIL_S + 10.0,
+        affected=EVERYBODY,
+    ),
+    Drill(
+        name="object store full for 10 s",
+        inject=lambda system: system.order("driver", "fill_object_store", seconds=10.0),
+        holds="chunks are spilled or wait; nothing is lost",
+        limit_s=GIVEN_UP_S,
+        affected=NOBODY,
+        shows=lambda system, since: "trained" in [event["kind"] for event in system.events[since:]],
+    ),
+    Drill(
+        name="the clock jumps an hour ahead in the controller",
+        inject=lambda system: system.order("driver", "jump_clock", seconds=3600.0),
+        holds="nothing is restarted",
+        limit_s=10.0,
+        affected=NOBODY,
+    ),
+    Drill(
+        name="the clock jumps two hours back in the controller",
+        inject=lambda system: system.order("driver", "jump_clock", seconds=-7200.0),
+        holds="nothing is restarted",
+        limit_s=10.0,
+        affected=NOBODY,
+    ),
+)
