@@ -17,6 +17,9 @@ import numpy as np
 
 from reward.motion import Motion
 
+CARRIED_SHARE = 0.3
+"""Of the time between closing and opening: something that was carried moved for at least so much of it."""
+
 Rules = Callable[["Motion", "LabelOptions"], list[int]]
 """A rule set: the keyframes of one episode, in order."""
 
@@ -29,13 +32,13 @@ class LabelOptions:
     """A change of the opening counts from this share of the episode's range on: its hysteresis."""
     min_range_m: float = 0.005
     """In an episode whose opening varies by less nothing counts."""
-    still_per_s: float = 0.8
+    still_per_s: float = 1.2
     """The fingers have arrived when they move by less than this share of the range per second."""
-    rest_speed: float = 0.08
+    rest_speed: float = 0.12
     """m/s below which the end effector is at rest."""
-    settle_s: float = 0.3
+    settle_s: float = 0.15
     """How long after a change the arm may take to come to rest."""
-    moving_speed: float = 0.05
+    moving_speed: float = 0.02
     """An object moves when a joint of its does more than this, m/s or rad/s; it rests below half of that."""
     radius_s: float = 0.1
     """Frames so near a keyframe are positive as well; as many around those are asked nothing."""
@@ -78,14 +81,37 @@ def make_labels(motion: Motion, options: LabelOptions, rules: Rules) -> Labels:
 
 
 def gripper_keyframes(motion: Motion, options: LabelOptions) -> list[int]:
-    """For tasks that grasp and release: the arm at rest at the end of each significant gripper change."""
-    found = []
+    """For tasks that grasp and release: the arm at rest when the fingers of a significant change arrive.
+
+    Not at its slowest: a retreat may end soon after, more slowly still. A hand that opens without having
+    moved anything since it closed has missed, and lets go of nothing: no keyframe.
+    """
+    found: list[int] = []
+    closed = 0
     for change in gripper_changes(motion, options):
-        window = slice(change.noticed, change.arrived + motion.samples(options.settle_s) + 1)
-        rest = change.noticed + int(np.argmin(motion.speed[window]))
-        if motion.speed[rest] < options.rest_speed:
+        rest = _rest(motion, options, change)
+        if change.closing:
+            closed = change.arrived
+        elif not _has_moved_objects(motion, options, slice(closed, change.begun + 1)):
+            continue
+        if rest is not None:
             found.append(rest)
     return found
+
+
+def _rest(motion: Motion, options: LabelOptions, change: "GripperChange") -> int | None:
+    """The sample nearest to the fingers' arrival at which the arm rests, if it does."""
+    end = min(change.arrived + motion.samples(options.settle_s), motion.num_samples - 1)
+    window = np.arange(change.noticed, end + 1)
+    resting = window[motion.speed[window] < options.rest_speed]
+    return int(resting[np.argmin(np.abs(resting - change.arrived))]) if len(resting) else None
+
+
+def _has_moved_objects(motion: Motion, options: LabelOptions, span: slice) -> bool:
+    """Whether an object moved for a good part of the time; taken for granted where none was recorded."""
+    if motion.object_speed is None:
+        return True
+    return bool((motion.object_speed[span] > options.moving_speed).mean() >= CARRIED_SHARE)
 
 
 def motion_keyframes(motion: Motion, options: LabelOptions) -> list[int]:
