@@ -70,4 +70,3 @@ def _token(file: Path | None) -> str | None:
     if not file.is_file() or not file.read_text().strip():
         raise ValueError(f"--token-file {file}: no such file, or it is empty")
     return file.read_text().strip()
-

@@ -60,7 +60,7 @@ class Access:
 
     def admits_token(self, given: str) -> bool:
         """Compared in constant time."""
-        return self.token is None or hmac.compare_digest(given.encode(), self.token.encode())
+        return self.token is None or hmac.compare_digest(_bytes(given), _bytes(self.token))
 
 
 def guarding(access: Access) -> Middleware:
@@ -122,6 +122,11 @@ def _signed_in(access: Access, request: web.Request) -> web.Response:
 
 def _plain(status: int, text: str) -> web.Response:
     return web.json_response({"error": text}, status=status)
+
+
+def _bytes(text: str) -> bytes:
+    """Headers may hold bytes that are no text; aiohttp keeps them as surrogates."""
+    return text.encode(errors="surrogateescape")
 
 
 def _without_port(header: str) -> str:

@@ -15,6 +15,7 @@ MAX_UPDATE = 10**7
 MAX_NAMES = 600
 """A foreign file may name as many metrics as it likes; memory stays bounded."""
 NUM_RECENT = 200
+HUGE = 1e100
 NOT_METRICS = ("update", "time")
 
 
@@ -60,10 +61,8 @@ class MetricHistory:
 
 
 def number(value: Any, otherwise: float = float("nan")) -> float:
-    """A JSON number as a float; anything else is not one."""
-    if type(value) is float:
-        return value
-    return float(value) if type(value) is int and abs(value) < 2**63 else otherwise
+    """A JSON number as a float; anything else, and what would overflow in sums of squares, is not one."""
+    return float(value) if type(value) in (int, float) and -HUGE < value < HUGE else otherwise
 
 
 def mean(values: Iterable[float]) -> float | None:

@@ -29,6 +29,8 @@ STATIC = Path(__file__).parent / "static"
 HEARTBEAT_S = 10.0
 MAX_VIEWERS = 200
 SHUTDOWN_S = 0.5
+LINGERING_S = 1.0
+"""How long a connection waits for the body of a request that nobody will read."""
 ORDERS = ("newest", "best", "worst")
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
 
@@ -168,7 +170,7 @@ def _missing(text: str) -> web.Response:
 
 async def serve_until(stop: asyncio.Event, app: web.Application, host: str, port: int) -> None:
     """Listen, say where, and end all streams when told to stop."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, lingering_time=LINGERING_S)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
