@@ -107,6 +107,7 @@ class AdvantageConfig:
     kind: AdvantageKind = AdvantageKind.GAE
     gamma: float = 0.99
     lam: float = 0.95
+    bootstrap_time_limit: bool = True  # false: out of time is failed, and nothing is worth anything after it
     group_size: int = 8  # episodes that share one start; grpo and rloo only
     normalize: bool = True  # over all ranks together
 

@@ -24,7 +24,11 @@ def _has_critic(config: Config) -> bool:
 
 EFFECTS = (
     Needs(("advantage.group_size",), lambda c: not _has_critic(c), "advantage.kind=grpo or rloo"),
-    Needs(("critic", "advantage.gamma", "advantage.lam"), _has_critic, "advantage.kind=gae"),
+    Needs(
+        ("critic", "advantage.gamma", "advantage.lam", "advantage.bootstrap_time_limit"),
+        _has_critic,
+        "advantage.kind=gae",
+    ),
     Needs(
         ("curriculum.floor", "curriculum.decay", "curriculum.temperature"),
         lambda c: c.curriculum.kind is not CurriculumKind.UNIFORM,

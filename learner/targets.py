@@ -1,12 +1,13 @@
 """Targets of an update: which decisions to train on, with what advantage, towards what value.
 
 In: the batch and what the model said of it before the first epoch. Out: rows, advantages and returns.
-Shape letters: V views of the update, A action tokens, E episodes.
+Shape letters: V views of the update, A action tokens, E episodes, P patches, C features.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from core.config import AdvantageConfig, AdvantageKind
 from core.types import TrajectoryChunk
@@ -33,6 +34,8 @@ class Proximal:
     """(V, A) log-probabilities under the starting policy; zeros where no penalty asks for them."""
     entropies: np.ndarray
     """(V,) nats per token."""
+    features: Tensor | None = None
+    """(V, P, C) of the vision backbone, where it is not trained and this rank saw every view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +94,10 @@ def _fill_generalized(
 ) -> None:
     for chunk in kept:
         decisions, views = batch.decisions_of(chunk), batch.views_of(chunk)
-        bootstrap = None if batch.chunks[chunk].terminated else float(proximal.values[views][-1])
+        is_over = batch.chunks[chunk].terminated or (
+            batch.chunks[chunk].truncated and not config.bootstrap_time_limit
+        )
+        bootstrap = None if is_over else float(proximal.values[views][-1])
         values_T1 = values_with_bootstrap(proximal.values[decisions], bootstrap)
         advantages_V[decisions], returns_V[decisions] = generalized_advantages(
             batch.rewards[chunk], values_T1, config.gamma, config.lam

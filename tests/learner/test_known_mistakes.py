@@ -20,7 +20,14 @@ from learner.learner import Learner
 from learner.losses import policy_loss, value_clipped, value_loss
 from learner.targets import Targets, make_targets
 from learner.update import evaluate_views
-from tests.learner.trajectories import TERMINATED, TRUNCATED, as_acted_by, make_chunk, make_chunks
+from tests.learner.trajectories import (
+    TERMINATED,
+    TRUNCATED,
+    UNFINISHED,
+    as_acted_by,
+    make_chunk,
+    make_chunks,
+)
 
 
 def values_of(learner: Learner, inputs: ModelInputs) -> torch.Tensor:
@@ -100,6 +107,18 @@ def test_a_time_limit_counts_as_the_end_of_the_task(config: Config) -> None:
     assert abs(bootstrap) > 1
     assert targets_of(learner, [cut]).returns[0] == pytest.approx(bootstrap, abs=1e-4)
     assert targets_of(learner, [solved]).returns[0] == pytest.approx(1.0)
+
+
+def test_a_time_limit_may_be_told_to_mean_failure(config: Config) -> None:
+    """By setting alone, and never for a chunk that was merely cut."""
+    config.advantage.bootstrap_time_limit = False
+    learner = with_random_value_head(build_learner(config))
+    with torch.no_grad():
+        learner.engine.model.value_head.out.bias.fill_(5.0)
+    out_of_time = make_chunk(learner.processor, 0, 1, TRUNCATED)
+    only_cut = make_chunk(learner.processor, 0, 1, UNFINISHED)
+    assert targets_of(learner, [out_of_time]).returns[0] == pytest.approx(0.0, abs=1e-6)
+    assert abs(targets_of(learner, [only_cut]).returns[0]) > 1
 
 
 def test_accumulation_steps_on_every_micro_batch(config: Config) -> None:
