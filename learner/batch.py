@@ -3,13 +3,15 @@
 In: sealed chunks and the reward model's scores. Out: flat arrays, model inputs of any rows, seeded orders.
 A view is a frame the model looks at: one per decision, and the bootstrap frame of a chunk that did not end in
 success.
-Shape letters: V views of the update, B views of a forward pass, T decisions of a chunk, A action tokens.
+Shape letters: V views of the update, B views of a forward pass, T decisions of a chunk, A action tokens,
+P image patches, C their features.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from core.types import RewardScores, TrajectoryChunk
 
@@ -32,6 +34,8 @@ class ModelInputs:
     """(B, H, W, 3) uint8."""
     tokens: np.ndarray
     """(B, A) action tokens whose log-probabilities are asked for."""
+    features: Tensor | None = None
+    """(B, P, C) what the vision backbone makes of the frames, where that is known already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +69,7 @@ class Batch:
         start = self.offsets[chunk]
         return slice(start, start + self.chunks[chunk].num_decisions)
 
-    def inputs(self, views_B: np.ndarray) -> ModelInputs:
+    def inputs(self, views_B: np.ndarray, features_VPC: Tensor | None = None) -> ModelInputs:
         """What the model needs to look at these views."""
         chunks_B = self.chunk_of_view[views_B]
         steps_B = views_B - self.offsets[chunks_B]
@@ -73,6 +77,7 @@ class Batch:
             prompts=[self.prompts[chunk] for chunk in chunks_B],
             frames=np.stack([_frame(self.chunks[c], t) for c, t in zip(chunks_B, steps_B, strict=True)]),
             tokens=self.tokens[views_B],
+            features=None if features_VPC is None else features_VPC[views_B],
         )
 
 

@@ -5,10 +5,11 @@ In: views (prompts, frames, action tokens). Out: log-probabilities and entropies
 move the policy. `adapter` gives the critic its own LoRA on the same frozen base: the paper's second model of
 the same kind, without its memory.
 
-Shape letters: B views, L prompt tokens, A action tokens, V action ids, D hidden size.
+Shape letters: B views, L prompt tokens, A action tokens, V action ids, D hidden size, P patches, C features.
 """
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from typing import TypedDict
@@ -48,6 +49,8 @@ class Evaluation(TypedDict, total=False):
     """(B,) of the 256-way distributions, mean over the action tokens."""
     values: Tensor
     """(B,)."""
+    features: Tensor
+    """(B, P, C) of the vision backbone, where it is not trained."""
 
 
 class ValueHead(nn.Module):
@@ -80,12 +83,16 @@ class ActorCritic(nn.Module):
     ) -> None:
         """An adapter's part in the vision backbone starts at zero: not trained, it changes nothing there."""
         super().__init__()
-        self._autocast = autocast
+        self._autocast, self._train_vision = autocast, train_vision
         self.policy = policy
         self.value_head = ValueHead(policy.config.text_config.hidden_size)
         self.critic, self.temperature, self.device = critic, temperature, device
         if critic is CriticKind.ADAPTER:
             policy.add_adapter(CRITIC_ADAPTER, policy.peft_config[POLICY_ADAPTER])
+        layers = {name: m for name, m in policy.named_modules() if isinstance(m, BaseTunerLayer)}
+        self._layers = [m for name, m in layers.items() if train_vision or "vision_backbone" not in name]
+        for layer in layers.values():
+            layer._disable_adapters = layer not in self._layers
         for name, parameter in policy.named_parameters():
             parameter.requires_grad_("lora_" in name and (train_vision or "vision_backbone" not in name))
 
@@ -95,10 +102,11 @@ class ActorCritic(nn.Module):
             return self._evaluate(inputs, purpose)
 
     def _evaluate(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
+        inputs = self._with_features(inputs)
         if purpose is Pass.VALUE:
             return Evaluation(values=self._values(inputs))
         adapter = None if purpose is Pass.REFERENCE else POLICY_ADAPTER
-        with lora_active(self.policy, adapter):
+        with lora_active(self._layers, adapter):
             logits_BAV, hidden_BD = self._run(inputs, inputs.tokens)
         logprobs_BAV = action_logprobs(logits_BAV, self.temperature)
         said = Evaluation(
@@ -107,6 +115,8 @@ class ActorCritic(nn.Module):
         )
         if purpose is Pass.BOTH:
             said["values"] = self._values_beside(inputs, hidden_BD)
+        if inputs.features is not None:
+            said["features"] = inputs.features
         return said
 
     def policy_parameters(self) -> dict[str, nn.Parameter]:
@@ -120,7 +130,7 @@ class ActorCritic(nn.Module):
     def _values(self, inputs: ModelInputs) -> Tensor:
         adapter = CRITIC_ADAPTER if self.critic is CriticKind.ADAPTER else POLICY_ADAPTER
         trains_trunk = self.critic is CriticKind.ADAPTER and torch.is_grad_enabled()
-        with lora_active(self.policy, adapter), torch.set_grad_enabled(trains_trunk):
+        with lora_active(self._layers, adapter), torch.set_grad_enabled(trains_trunk):
             _, hidden_BD = self._run(inputs, action_tokens=None)
         return self.value_head(hidden_BD)
 
@@ -130,11 +140,21 @@ class ActorCritic(nn.Module):
             return self.value_head(policy_hidden_BD.detach())
         return self._values(inputs)
 
+    def _with_features(self, inputs: ModelInputs) -> ModelInputs:
+        """A vision backbone that is not trained sees each frame once, whatever the number of passes."""
+        if self._train_vision or inputs.features is not None:
+            return inputs
+        with torch.no_grad():
+            frames = torch.from_numpy(inputs.frames).to(self.device)
+            features = self.policy.get_base_model().vision_features(frames)
+        return dataclasses.replace(inputs, features=features)
+
     def _run(self, inputs: ModelInputs, action_tokens: np.ndarray | None) -> tuple[Tensor, Tensor]:
         """Logits, and the hidden state at the first action position."""
         output = self.policy(
             input_ids=pad_prompts(inputs.prompts, self.policy.config.pad_token_id).to(self.device),
-            frames=torch.from_numpy(inputs.frames).to(self.device),
+            frames=torch.from_numpy(inputs.frames).to(self.device) if self._train_vision else None,
+            features=None if inputs.features is None else inputs.features.to(self.device),
             action_tokens=None if action_tokens is None else torch.from_numpy(action_tokens).to(self.device),
         )
         return output.logits, output.hidden[:, 0]
@@ -152,12 +172,11 @@ class ActorCritic(nn.Module):
 
 
 @contextmanager
-def lora_active(policy: nn.Module, adapter: str | None) -> Iterator[None]:
+def lora_active(layers: Sequence[BaseTunerLayer], adapter: str | None) -> Iterator[None]:
     """Run with this adapter, or with none; then with the policy's own again.
 
     peft's own switches also turn gradients of the other adapters off, for good.
     """
-    layers = [module for module in policy.modules() if isinstance(module, BaseTunerLayer)]
     for layer in layers:
         layer._disable_adapters = adapter is None
         layer._active_adapter = [adapter or POLICY_ADAPTER]

@@ -62,6 +62,7 @@ def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -
     reference_VA = np.zeros_like(batch.behaviour_logprobs)
     values_V = np.zeros(batch.num_views, dtype=np.float32)
     entropies_V = np.zeros(batch.num_views, dtype=np.float32)
+    features_VPC = None
     purpose = Pass.BOTH if config.advantage.kind is AdvantageKind.GAE else Pass.POLICY
     mine = ranks.share(np.arange(batch.num_views))
     with torch.no_grad():
@@ -72,6 +73,8 @@ def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -
             entropies_V[rows[real]] = _numpy(said["entropies"])[real]
             if purpose is Pass.BOTH:
                 values_V[rows[real]] = _numpy(said["values"])[real]
+            if "features" in said and ranks.size == 1:
+                features_VPC = _with_rows(features_VPC, rows, said["features"].cpu(), batch.num_views)
             if config.learner.kl_coef > 0:
                 reference_VA[rows[real]] = _numpy(engine(inputs, Pass.REFERENCE)["logprobs"])[real]
     return Proximal(
@@ -79,7 +82,16 @@ def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -
         values=ranks.sum(values_V),
         reference=ranks.sum(reference_VA),
         entropies=ranks.sum(entropies_V),
+        features=features_VPC,
     )
+
+
+def _with_rows(features_VPC: Tensor | None, rows: np.ndarray, rows_BPC: Tensor, num_views: int) -> Tensor:
+    """The features of all views, now with these."""
+    if features_VPC is None:
+        features_VPC = rows_BPC.new_empty((num_views, *rows_BPC.shape[1:]))
+    features_VPC[rows] = rows_BPC
+    return features_VPC
 
 
 class _Trainer:
@@ -100,7 +112,7 @@ class _Trainer:
         self.engine, self.ranks, self.batch, self.config, self.meter = engine, ranks, batch, config, meter
         self.train_policy = train_policy
         self.train_critic = config.advantage.kind is AdvantageKind.GAE
-        self.device = engine.model.device
+        self.device, self.features_VPC = engine.model.device, proximal.features
         self.behaviour_VA = self._tensor(batch.behaviour_logprobs)
         self.proximal_VA = self._tensor(proximal.logprobs)
         self.reference_VA = self._tensor(proximal.reference)
@@ -121,7 +133,7 @@ class _Trainer:
             self.meter.add("learner/grad_norm", [norm])
 
     def _losses(self, rows: np.ndarray, weights_B: Tensor) -> Tensor:
-        said = self.engine(self.batch.inputs(rows), self._purpose())
+        said = self.engine(self.batch.inputs(rows, self.features_VPC), self._purpose())
         losses_B = torch.zeros_like(weights_B)
         if self.train_policy:
             losses_B = losses_B + self._policy_losses(rows, weights_B, said)

@@ -81,9 +81,11 @@ class VLARLForActionPrediction(PreTrainedModel):
         frames: Tensor | None = None,
         action_tokens: Tensor | None = None,
         pixel_values: Tensor | None = None,
+        features: Tensor | None = None,
         **_: Any,
     ) -> ActionOutput:
-        """Score (B, A) `action_tokens` after (B, L) prompts and (B, H, W, C) `frames` (or `pixel_values`).
+        """Score (B, A) `action_tokens` after (B, L) prompts and (B, H, W, C) `frames` (or `pixel_values`, or
+        `features` that the vision backbone made of them before).
 
         Teacher forcing: position `a` of the output saw the action tokens before `a` only, so the last
         token is scored but never read. Without `action_tokens` there is one position, the first.
@@ -92,7 +94,7 @@ class VLARLForActionPrediction(PreTrainedModel):
         if action_tokens is None:
             action_tokens = input_ids[:, :1]
         ids_BN = append_actions(input_ids, lengths_B, action_tokens[:, :-1])
-        features_BPC = self.vision_features(frames, pixel_values)
+        features_BPC = self.vision_features(frames, pixel_values) if features is None else features
         patches_BPD = self.projector(features_BPC)
         hidden_BND = self.language_model.model(
             inputs_embeds=self.splice(ids_BN, patches_BPD), use_cache=False

@@ -36,6 +36,22 @@ def test_a_run_from_start_to_end(short_run: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_learner_ranks_from_start_to_end_and_one_goes_on(short_run: list[str], tmp_path: Path) -> None:
+    """Under Ray, sharded; then resumed with another number of ranks."""
+    ranks = ["learner.num_ranks=2", "learner.zero_stage=2", "run.name=two", "run.num_updates=2"]
+    with train(tmp_path, [*short_run, *LOCAL, *ranks]) as process:
+        assert process.wait(PATIENCE_S) == 0, (tmp_path / "log.txt").read_text()
+    resume = ["--resume", str(tmp_path / "two"), "run.num_updates=3", "learner.num_ranks=1"]
+    with train(tmp_path, resume) as process:
+        assert process.wait(PATIENCE_S) == 0, (tmp_path / "log.txt").read_text()
+    lines = updates(tmp_path / "two")
+    assert [line["update"] for line in lines] == [1, 2, 3]
+    assert all(line["weights/probe_error"] < 1e-4 for line in lines)
+    assert lines[-1]["weights/version"] == 3
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_everything_killed_in_turn_and_the_run_completes(short_run: list[str], tmp_path: Path) -> None:
     drills = {

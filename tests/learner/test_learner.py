@@ -15,7 +15,7 @@ from learner.learner import Learner
 from policy.checkpoint import load_policy
 from policy.distribution import token_logprobs
 from policy.model import action_logits, pad_prompts
-from tests.learner.trajectories import make_chunk, make_chunks
+from tests.learner.trajectories import full_batch_gradient, largest_difference, make_chunk, make_chunks
 
 
 def trained(config: Config, num_updates: int) -> Learner:
@@ -146,6 +146,19 @@ def test_autocast_trains_alike_and_probes_exactly(config: Config) -> None:
     norms = [learner.update(chunks, {}).metrics["learner/grad_norm"] for learner in (exact, rounded)]
     assert norms[0] != norms[1]
     assert norms[1] == pytest.approx(norms[0], rel=0.1)
+
+
+@pytest.mark.parametrize("critic", CriticKind)
+def test_without_vision_the_rest_has_the_same_gradient(config: Config, critic: CriticKind) -> None:
+    """Although its features of a frame are made once and used in every pass."""
+    config.critic.kind = critic
+    chunks = make_chunks(build_learner(config))
+    whole = full_batch_gradient(config, chunks, microbatch_size=4)
+    config.learner.train_vision = False
+    part = full_batch_gradient(config, chunks, microbatch_size=4)
+    assert any("vision_backbone" in name for name in whole)
+    assert not any("vision_backbone" in name for name in part)
+    assert largest_difference({name: whole[name] for name in part}, part) < 1e-5
 
 
 def test_vision_can_be_left_as_it_is(config: Config, tmp_path: Path) -> None:
