@@ -7,6 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
+from envs.asset_hashes import check_hashes, write_hashes
 from envs.cache import cache_folder
 
 PARTS = (
@@ -62,7 +63,9 @@ def _libero_assets() -> Path:
     if not ours.is_dir():
         with tempfile.TemporaryDirectory(dir=ours.parent, ignore_cleanup_errors=True) as temporary:
             _download(Path(temporary))
-            _checked(Path(temporary)).rename(ours)
+            write_hashes(_checked(Path(temporary)))
+            Path(temporary).rename(ours)
+    check_hashes(ours)
     return ours
 
 

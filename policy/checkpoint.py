@@ -74,10 +74,17 @@ def load_policy(
 
 
 def load_model(folder: Path, config: OpenVLAConfig, dtype: torch.dtype) -> VLARLForActionPrediction:
-    """The weights alone, in evaluation mode."""
+    """The weights alone, in evaluation mode. Only safetensors: other formats can run code when read."""
+    if not any(folder.glob("*.safetensors")):
+        raise ValueError(f"{folder} has no weights in *.safetensors, the one format that is read")
     transformers_logging.disable_progress_bar()
     model, report = VLARLForActionPrediction.from_pretrained(
-        folder, config=config, dtype=dtype, output_loading_info=True, ignore_mismatched_sizes=True
+        folder,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
     )
     wrong = {kind: sorted(map(str, names)) for kind, names in report.items() if names}
     if wrong:
