@@ -28,6 +28,7 @@ class _Followed:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.lock = asyncio.Lock()
+        self.was_read = asyncio.Event()
         self.page: bytes | None = None
         self._firing: list[str] = []
         self._alarms_due = 0.0
@@ -88,20 +89,24 @@ class Live:
                 self.change = asyncio.Event()
 
     async def _follow(self, name: str) -> _Followed | None:
-        if name not in self._runs:
+        followed = self._runs.get(name)
+        if followed is None:
             path = self.folders.path(name)
             if path is None:
                 return None
-            self._runs[name] = _Followed(Run(path))
+            followed = self._runs[name] = _Followed(Run(path))
             if len(self._runs) > MAX_RUNS:
                 self._runs.popitem(last=False)
-            await self._refresh(self._runs[name])
-        self._runs.move_to_end(name)
-        return self._runs[name]
+            await self._refresh(followed)
+        else:
+            self._runs.move_to_end(name)
+        await followed.was_read.wait()
+        return followed
 
     async def _refresh(self, followed: _Followed) -> bool:
         async with followed.lock:
             changed = await asyncio.to_thread(followed.refresh)
             if changed:
                 followed.page = None
+            followed.was_read.set()
             return changed

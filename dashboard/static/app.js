@@ -14,7 +14,7 @@ import { Practice } from "./practice.js";
 const MOST_RUNS = 4, RETRY_MS = 2000, REST_MS = 1000, LIST_MS = 10000;
 const byId = (id) => document.getElementById(id);
 
-let sections = [], shown = [], pages = new Map(), source = null, revisions = {}, connected = false, fetching = false;
+let sections = [], shown = [], pages = new Map(), source = null, revisions = {}, connected = false, fetching = false, again = 0;
 
 function choice() {
   const words = new URLSearchParams(location.hash.slice(1));
@@ -28,8 +28,12 @@ function choose(names) {
 }
 
 async function start() {
+  clearTimeout(again);
   const runs = await listRuns();
-  if (!runs.length) return problem("There is no run here yet. This page looks again every few seconds.", true);
+  if (!runs.length) {
+    again = setTimeout(start, RETRY_MS);
+    return;
+  }
   shown = choice().length ? choice() : [runs[0].name];
   const titles = { learning: Learning, videos: Episodes, practice: Practice, health: Health, speed: Speed, attention: Attention };
   sections = Object.entries(titles).map(([id, Section]) => new Section(byId(id)));
@@ -42,10 +46,11 @@ async function start() {
 async function listRuns() {
   try {
     const answer = await fetch("/api/runs");
-    if (answer.ok) return await answer.json();
-    problem((await answer.json()).error);
+    const found = await answer.json();
+    if (answer.ok && found.length) return found;
+    problem(answer.ok ? "There is no run here yet. This page looks again every few seconds." : found.error);
   } catch {
-    problem("The dashboard's server does not answer.", true);
+    problem("The dashboard's server does not answer. This page tries again every few seconds.");
   }
   return [];
 }
@@ -102,6 +107,7 @@ function draw(errors) {
   if (!runs.length) return;
   about(runs);
   for (const section of sections) section.update(runs);
+  performance.mark("drawn");
   tellLive();
 }
 
@@ -140,9 +146,8 @@ function tellLive() {
   byId("live").textContent = connected ? `${state}, last word ${duration(age)} ago` : "connection lost, trying again";
 }
 
-function problem(text, again = false) {
-  byId("problems").replaceChildren(h("p", { class: "problem" }, text));
-  if (again) setTimeout(start, RETRY_MS);
+function problem(text) {
+  if (!pages.size) byId("problems").replaceChildren(h("p", { class: "problem" }, text));
 }
 
 // Links within the page scroll; the address is kept for the choice of runs.
@@ -153,8 +158,11 @@ document.addEventListener("click", (event) => {
   byId(link.dataset.to).scrollIntoView({ behavior: "smooth" });
 });
 byId("run").addEventListener("change", () => choose([byId("run").value]));
-addEventListener("hashchange", start);
+addEventListener("hashchange", () => location.reload());
 document.addEventListener("visibilitychange", refresh);
 setInterval(tellLive, 1000);
-setInterval(async () => { const runs = await listRuns(); if (runs.length && shown.length) chooser(runs); }, LIST_MS);
+setInterval(async () => {
+  const runs = connected && !document.hidden ? await listRuns() : [];
+  if (runs.length && !byId("compare").open) chooser(runs);
+}, LIST_MS);
 start();

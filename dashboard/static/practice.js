@@ -43,7 +43,7 @@ function sentence(practice) {
   const tasks = h("b", {}, number === 1 ? "One task" : `${number} tasks`);
   if (!weights.length) return [tasks, " are being practised."];
   const [task, share] = weights[0], even = 1 / weights.length;
-  if (weights.length === 1) return [tasks, ` is being practised: ${shortTask(task)}.`];
+  if (number === 1) return [tasks, ` is being practised: ${shortTask(task)}.`];
   if (share < even * 1.1) return [tasks, " are being practised, all about equally often."];
   const rate = practice.estimates[task]?.y.at(-1);
   const why = rate === undefined ? "" : `, where the policy succeeds ${percent(rate)} of the time`;

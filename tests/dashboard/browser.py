@@ -80,16 +80,13 @@ class Browser:
             raise ValueError(f"{script}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait_for(self, script: str, timeout_s: float = 20.0) -> Any:
-        """Until a JavaScript expression is true; its value. What is not there yet is not true."""
+    def wait_for(self, script: str, timeout_s: float = 30.0) -> None:
+        """Until a JavaScript expression is true. What is not there yet is not true."""
         deadline = time.monotonic() + timeout_s
-        while not (
-            value := self.evaluate(f"(() => {{ try {{ return {script} }} catch {{ return false }} }})()")
-        ):
+        while not self.evaluate(f"(() => {{ try {{ return !!({script}) }} catch {{ return false }} }})()"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"not within {timeout_s} s: {script}\n{self.complaints}")
             time.sleep(0.05)
-        return value
 
     def look(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
         """How large the window is, and which colours its user prefers."""

@@ -20,7 +20,7 @@ def _no_complaints(browser: Browser) -> Iterator[None]:
     browser.complaints.clear()
     browser.look(1280, 900)
     yield
-    assert browser.complaints == []
+    assert [said for said in browser.complaints if "net::ERR_" not in said] == []  # a server may go away
 
 
 def text(browser: Browser, selector: str) -> str:
@@ -85,7 +85,7 @@ def test_a_video_plays_and_its_cursors_follow(browser: Browser, served: Served) 
     browser.wait_for(f"{where}.every(x => Math.abs(x - (40 + ({across} - 48) / 2)) < {across} * 0.03)")
     point(browser, "pointerdown", ".moment svg", (40 + (across - 48) * 0.25) / across)
     browser.wait_for(
-        "Math.abs(document.querySelector('video').currentTime / document.querySelector('video').duration - 0.25) < 0.02"
+        "(v => Math.abs(v.currentTime / v.duration - 0.25) < 0.02)(document.querySelector('video'))"
     )
 
 
@@ -103,8 +103,6 @@ def test_news_arrives_by_itself_within_two_seconds(browser: Browser, tmp_path: P
         browser.wait_for("document.querySelector('.facts dd').textContent.startsWith('6 ')", 10)
         assert time.monotonic() - began < 2.0
     browser.wait_for("document.querySelector('#live').textContent.startsWith('connection lost')")
-    browser.open("about:blank")
-    browser.complaints.clear()  # the server is gone, and the page was told so
 
 
 def test_alarms_show_in_words(browser: Browser, served: Served) -> None:
@@ -146,7 +144,6 @@ def test_a_missing_run_and_a_missing_video_are_said_and_the_rest_works(
         assert "1 line of metrics.jsonl could not be understood" in said
         browser.wait_for("document.querySelectorAll('#health .chart svg polyline').length >= 12")
     assert [c for c in browser.complaints if "/api/run/gone" not in c] == []
-    browser.open("about:blank")
     browser.complaints.clear()
 
 
@@ -171,7 +168,6 @@ def test_what_a_run_wrote_is_text_and_never_markup(browser: Browser, tmp_path: P
         browser.wait_for("document.querySelector('.episodes button')")
         assert evil in text(browser, ".faults")
         assert browser.evaluate("document.querySelectorAll('img').length") == 0
-    browser.open("about:blank")
 
 
 @pytest.mark.parametrize(("width", "phone"), [(1280, False), (390, True)])
@@ -180,7 +176,7 @@ def test_it_fits_and_can_be_read(
     browser: Browser, served: Served, width: int, phone: bool, dark: bool
 ) -> None:
     browser.look(width, 844, dark=dark, phone=phone)
-    open_run(browser, served, "run", "sick")
+    open_run(browser, served, "sick", "run")
     browser.wait_for("document.querySelectorAll('#speed .chart svg').length >= 6")
     assert browser.evaluate("document.documentElement.scrollWidth") <= width
     for selector in (".answer", ".note", ".tick", ".alarm-strip a", ".dumbbell-said"):
