@@ -151,11 +151,12 @@ def nothing_twice(system: System) -> list[Row]:
 
 
 def kept_to_itself(system: System) -> list[Row]:
-    """Nothing listens beyond this machine; no secret is in the run folder or the output."""
+    """Ray asks for a token, nothing listens beyond this machine, no secret is in the folder or the output."""
     from cluster.security import is_loopback
 
     outside = sorted({ip for ip, _ in system.open_ports if not is_loopback(ip)})
     return [
+        held("every process of Ray asks for a token", " ".join(system.without_token)),
         held("every port is open to this machine only", f"open on {', '.join(outside)}" if outside else ""),
         held("no secret in the run folder or the output", " ".join(system.secrets_shown())),
     ]

@@ -30,6 +30,7 @@ KINDS = {
 }
 SECRETS = {"RAY_AUTH_TOKEN": "drill-secret-0123456789abcdef0123456789", "HF_TOKEN": "hf_drill-secret-token"}
 """Given to the run as its environment; neither its folder nor its output may show them."""
+RAY_ITSELF = ("gcs_server", "raylet")
 POLL_S = 0.1
 PATIENCE_S = 900.0
 SHARED_MEMORY = "/dev/shm/"
@@ -46,6 +47,8 @@ class System:
         self._shared_memory: set[str] = set()
         self.open_ports: set[tuple[str, int]] = set()
         """Every address and port that a process of the run listened on when looked at."""
+        self.without_token: set[str] = set()
+        """Ray's own processes that anybody may talk to."""
 
     def __enter__(self) -> Self:
         root = str(Path(__file__).resolve().parents[1])
@@ -118,6 +121,8 @@ class System:
                 self._family.setdefault(member.pid, member)
         for member in list(self._family.values()):
             with suppress(psutil.Error):
+                if member.name() in RAY_ITSELF and member.environ().get("RAY_AUTH_MODE") != "token":
+                    self.without_token.add(member.name())
                 self._shared_memory |= {
                     part.path for part in member.memory_maps() if part.path.startswith(SHARED_MEMORY)
                 }

@@ -18,14 +18,24 @@ from learner.critic import ActorCritic, Evaluation, Pass
 from learner.distributed import Ranks
 from learner.engine import GROUPS, MOMENTS, make_optimizer, parameter_groups
 
+LOOPBACK = "127.0.0.1"
+
 
 def join_ranks(rank: int, size: int, address: str, port: int, device: str) -> Ranks:
-    """Start the process group of `size` ranks; rank 0 listens at `address:port`."""
+    """Start the process group of `size` ranks; rank 0 listens at `address:port`.
+
+    A single rank meets nobody: no port is opened, for torch's would be open to the whole network.
+    """
+    backend = "gloo" if device == "cpu" else "nccl"
     os.environ.update(MASTER_ADDR=address, MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(size))
     os.environ.update(LOCAL_RANK="0", LOCAL_SIZE="1", CROSS_RANK=str(rank), CROSS_SIZE=str(size))
-    _import_deepspeed(device).init_distributed(
-        dist_backend="gloo" if device == "cpu" else "nccl", verbose=False
-    )
+    if address == LOOPBACK:
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    if size == 1:
+        torch.distributed.init_process_group(
+            backend, store=torch.distributed.HashStore(), rank=0, world_size=1
+        )
+    _import_deepspeed(device).init_distributed(dist_backend=backend, verbose=False)
     return Ranks(rank=rank, size=size, device=device)
 
 
