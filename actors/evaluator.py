@@ -1,4 +1,4 @@
-"""Evaluation by the fleet that also trains: greedy episodes from given starts.
+"""Evaluation by the fleet that also trains: episodes from given starts.
 
 In: which environments are idle, and how to hand out grants and hear events. Out: one outcome per start, in
 order.
@@ -16,6 +16,7 @@ def evaluate(
     *,
     name: str,
     idle: set[int],
+    greedy: bool,
     num_recorded: int,
     go: Callable[[int, Grant], None],
     poll: Callable[[], list[Event]],
@@ -26,7 +27,15 @@ def evaluate(
     while len(outcomes) < len(starts):
         while todo and idle:
             number = todo.popleft()
-            go(idle.pop(), _grant(number, starts[number], name, record=number < num_recorded))
+            grant = Grant(
+                slot=number,
+                episode_id=f"{name}-{number:04d}",
+                start=starts[number],
+                evaluate=True,
+                greedy=greedy,
+                record=number < num_recorded,
+            )
+            go(idle.pop(), grant)
         for event in poll():
             match event:
                 case Idle():
@@ -36,8 +45,3 @@ def evaluate(
                 case Dropped():
                     todo.append(event.slot)
     return [outcomes[number] for number in range(len(starts))]
-
-
-def _grant(number: int, start: Start, name: str, *, record: bool) -> Grant:
-    episode_id = f"{name}-{number:04d}"
-    return Grant(slot=number, episode_id=episode_id, start=start, evaluate=True, record=record)

@@ -21,7 +21,9 @@ class Grant:
     continues: bool = False
     """Go on with the episode that waits in this environment, instead of beginning one."""
     evaluate: bool = False
-    """Decide greedily and report only the outcome."""
+    """Report only the outcome."""
+    greedy: bool = False
+    """Take the likeliest tokens instead of sampling."""
     record: bool = False
     """Keep a video of the episode."""
 

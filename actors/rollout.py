@@ -135,7 +135,7 @@ class RolloutLoop:
         observation = Observation(frame=episode.frames[-1], instruction=episode.instruction)
         seed = decision_seed(self._seed, episode.grant.slot, episode.num_decisions)
         episode.ask()
-        self._policy.submit(key, observation, greedy=episode.grant.evaluate, seed=seed)
+        self._policy.submit(key, observation, greedy=episode.grant.greedy, seed=seed)
 
     def _play(self, key: int, decision: Decision) -> None:
         env = self._asked.pop(key, None)

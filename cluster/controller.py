@@ -168,18 +168,20 @@ class Controller:
         self._writer.event("checkpoint", update=self._num_updates)
 
     def _evaluate(self) -> None:
-        """Greedy episodes from published states, once the open chunks have ended."""
+        """Episodes from published states, once the open chunks have ended."""
+        greedy = not self._config.eval.sample
         with self._progress.spend("evaluation"):
             self._rollouts.drain(self._tend)
             outcomes = self._rollouts.evaluate(
                 self._evaluation_starts,
                 name=f"eval-{self._num_updates:06d}",
+                greedy=greedy,
                 num_recorded=self._config.eval.videos,
                 tend=self._tend,
             )
         self._num_evaluated = self._num_updates
         episodes = [episode_fields(outcome) for outcome in outcomes]
-        self._writer.event("evaluation", update=self._num_updates, episodes=episodes)
+        self._writer.event("evaluation", update=self._num_updates, greedy=greedy, episodes=episodes)
         successes = sum(outcome.success for outcome in outcomes)
         print(f"evaluation after update {self._num_updates}: {successes}/{len(outcomes)} succeed", flush=True)
 

@@ -27,7 +27,8 @@ def table(folder: Path) -> str:
     if not columns:
         return "no evaluation was made"
     scores = [_by_task(evaluation) for evaluation in columns]
-    head = f"{'greedy success':<24}" + "".join(f"{'update ' + str(e['update']):>28}" for e in columns)
+    how = "greedy success" if columns[0]["greedy"] else "success, sampled"
+    head = f"{how:<24}" + "".join(f"{'update ' + str(e['update']):>28}" for e in columns)
     rows = [f"{task:<24}" + "".join(_cell(*score[task]) for score in scores) for task in scores[0]]
     return "\n".join([head, *rows])
 

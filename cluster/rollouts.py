@@ -78,9 +78,15 @@ class Rollouts:
             self.collect()
 
     def evaluate(
-        self, starts: list[Start], *, name: str, num_recorded: int, tend: Callable[[], None]
+        self,
+        starts: list[Start],
+        *,
+        name: str,
+        greedy: bool,
+        num_recorded: int,
+        tend: Callable[[], None],
     ) -> list[EpisodeOutcome]:
-        """Use the whole (drained) fleet for greedy episodes; episodes that paused are given up."""
+        """Use the whole (drained) fleet for these episodes; training episodes that paused are given up."""
         idle = set(self._asking)
         self._asking.clear()
 
@@ -89,7 +95,13 @@ class Rollouts:
             return self._poll()
 
         outcomes = evaluate(
-            starts, name=name, idle=idle, num_recorded=num_recorded, go=self._fleet.go, poll=poll
+            starts,
+            name=name,
+            idle=idle,
+            greedy=greedy,
+            num_recorded=num_recorded,
+            go=self._fleet.go,
+            poll=poll,
         )
         self._asking.update(dict.fromkeys(sorted(idle)))
         return outcomes

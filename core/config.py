@@ -173,6 +173,7 @@ class CurriculumConfig:
 class EvalConfig:
     every: int = 0  # updates between evaluations during training; 0 = before and after only
     episodes_per_task: int = 10
+    sample: bool = False  # decide as in training, at policy.temperature; false: greedily
     videos: int = 2
 
 

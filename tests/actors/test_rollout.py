@@ -154,7 +154,7 @@ def test_a_grant_to_continue_a_lost_episode_is_dropped() -> None:
 def test_evaluation_is_greedy_and_reports_only_the_outcome() -> None:
     policy = FakePolicy()
     loop = make(FakePool(1, plan=lambda start: (3, False)), policy, chunk_decisions=1)
-    loop.go(0, grant(slot=2, evaluate=True))
+    loop.go(0, grant(slot=2, evaluate=True, greedy=True))
     events = turn(loop)
     (evaluated,) = only(events, Evaluated)
     assert evaluated.slot == 2

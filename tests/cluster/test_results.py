@@ -23,7 +23,7 @@ def run(tmp_path: Path) -> Path:
     writer = MetricsWriter(tmp_path)
     for update, solved in ((0, [True, False, False, False]), (7, [True, False, True, True])):
         episodes = [episode(tmp_path, update, n, success=success) for n, success in enumerate(solved)]
-        writer.event("evaluation", update=update, episodes=episodes)
+        writer.event("evaluation", update=update, greedy=False, episodes=episodes)
     for update in (1, 2):
         writer.scalars(update, {"rollout/env_steps_per_s": 50.0, "time/interval_s": 10.0})
     writer.close()
@@ -32,6 +32,7 @@ def run(tmp_path: Path) -> Path:
 
 def test_the_table_has_a_line_for_each_task(run: Path) -> None:
     head, first, second, everything = table(run).splitlines()
+    assert head.startswith("success, sampled")
     assert "update 0" in head
     assert "update 7" in head
     assert first.split()[:3] == ["libero_spatial/0", "1/2", "50%"]
