@@ -29,7 +29,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
     parts = _build(config, folder)
     try:
         start = parts.learner.load(folder.checkpoints) if resume else Loaded.nothing()
-        writer = MetricsWriter(folder.path)
+        writer = _writer(config, folder)
         if resume:
             writer.rewind(start.number)
         for damaged in start.damaged:
@@ -105,6 +105,15 @@ def _build(config: Config, folder: RunFolder) -> Parts:
     from cluster.distributed import build_distributed
 
     return build_distributed(config, folder)
+
+
+def _writer(config: Config, folder: RunFolder) -> MetricsWriter:
+    """Where there is a Ray, its metrics show the run too."""
+    if config.run.mode is Mode.INLINE:
+        return MetricsWriter(folder.path)
+    from cluster.operator_metrics import RayMetricsWriter
+
+    return RayMetricsWriter(folder.path)
 
 
 def _curriculum(config: Config, tasks: list[Task], saved: dict[str, Any]) -> Curriculum:

@@ -4,7 +4,7 @@ In: its lines. Out: success per task over updates, evaluations, recorded episode
 a file that anybody may have written: one that is not as it should be is counted and left out.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +51,6 @@ class EventHistory:
         self.evaluations: deque[Evaluation] = deque(maxlen=MAX_EVALUATIONS)
         self.recorded = RecordedEpisodes()
         self.faults: deque[FaultEvent] = deque(maxlen=MAX_FAULTS)
-        self.num_faults: Counter[str] = Counter()
         self.instructions: dict[str, str] = {}
         self.state = "running"
         self.started: float | None = None
@@ -85,7 +84,9 @@ class EventHistory:
             case "moments":
                 self.recorded.add_moments(Moments.read(line))
             case "fault":
-                self._fault(line, time)
+                self._fault(text(line["fault"]), line, time)
+            case "checkpoint_failed" | "damaged_checkpoint":
+                self._fault("checkpoint", line, time)
             case "started" | "resumed":
                 self._begin(line, time)
             case "told_to_stop":
@@ -126,11 +127,8 @@ class EventHistory:
             self.evaluations.append(Evaluation(update=update, tasks=tasks))
         self.last_trajectory = time
 
-    def _fault(self, line: dict[str, Any], time: float) -> None:
-        fault = FaultEvent(time=time, kind=text(line["fault"]), reason=text(line["reason"]))
-        self.faults.append(fault)
-        if fault.kind in self.num_faults or len(self.num_faults) < MAX_TASKS:
-            self.num_faults[fault.kind] += 1
+    def _fault(self, kind: str, line: dict[str, Any], time: float) -> None:
+        self.faults.append(FaultEvent(time=time, kind=kind, reason=text(line["reason"])))
 
     def _task(self, task: str) -> Series:
         if task not in self.success:

@@ -29,7 +29,7 @@ STATIC = Path(__file__).parent / "static"
 HEARTBEAT_S = 10.0
 MAX_VIEWERS = 200
 SHUTDOWN_S = 0.5
-LINGERING_S = 1.0
+LINGERING_S = 0.2
 """How long a connection waits for the body of a request that nobody will read."""
 ORDERS = ("newest", "best", "worst")
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}

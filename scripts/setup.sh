@@ -31,6 +31,13 @@ if ((${#missing[@]})); then
     DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends $packages >/dev/null
 fi
 
+# --- the browser that tests of the dashboard use ---------------------------------------------------
+if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    say "installing Chromium, in which the dashboard is tested"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } \
+        >/dev/null || say "that failed: the tests that need a browser will be skipped"
+fi
+
 # --- which packages, and is that what is installed already? ---------------------------------------
 if [ -z "${VLARL_EXTRA:-}" ]; then
     if nvidia-smi -L >/dev/null 2>&1; then VLARL_EXTRA=gpu; else VLARL_EXTRA=cpu; fi

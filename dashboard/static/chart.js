@@ -35,9 +35,11 @@ export class Chart {
   }
 
   _drawKey() {
-    const named = this.lines.filter((line) => line.name);
-    this.key.hidden = this.options.small || !named.length;
-    this.key.replaceChildren(...named.map((line) => h("span", {}, h("i", { class: "dot", style: { background: line.color } }), line.name)));
+    const entries = this.lines.filter((line) => line.name).map((line) =>
+      h("span", {}, h("i", { class: "dot", style: { background: line.color } }), line.name));
+    if (this.bound) entries.push(h("span", {}, h("i", { class: "dash" }), this.bound.label));
+    this.key.hidden = this.options.small || !entries.length;
+    this.key.replaceChildren(...entries);
   }
 
   _render() {
@@ -48,7 +50,7 @@ export class Chart {
     const svg = s("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": this._label() });
     if (this.lines.length) {
       svg.append(...this._axes(width, height), ...this.lines.map((line) => this._band(line)).filter(Boolean));
-      if (this.bound) svg.append(...this._boundLine(width));
+      if (this.bound) svg.append(this._boundLine(width));
       svg.append(...this.lines.flatMap((line) => this._line(line)));
     }
     this.cursor = s("line", { class: "cursor", y1: TOP, y2: height - BOTTOM, visibility: "hidden" });
@@ -75,10 +77,7 @@ export class Chart {
 
   _boundLine(width) {
     const at = this.scale.y(this.bound.value);
-    return [
-      s("line", { class: "bound", x1: LEFT, x2: width - RIGHT, y1: at, y2: at }),
-      s("text", { class: "bound-label", x: width - RIGHT, y: at + 13, "text-anchor": "end" }, this.bound.label),
-    ];
+    return s("line", { class: "bound", x1: LEFT, x2: width - RIGHT, y1: at, y2: at });
   }
 
   _band(line) {
@@ -133,7 +132,7 @@ export class Chart {
 function scales(lines, domain, bound, width, height) {
   const xs = lines.flatMap((line) => [line.x[0], line.x.at(-1)]);
   const [x0, x1] = xs.length ? [Math.min(...xs), Math.max(...xs)] : [0, 1];
-  const [y0, y1, ticksY] = verticalRange(lines, domain, bound, Math.max(2, Math.floor(height / 40)));
+  const [y0, y1, ticksY] = verticalRange(lines, domain, bound, Math.max(2, Math.round(height / 32)));
   const spanX = x1 - x0 || 1, inner = width - LEFT - RIGHT;
   return {
     x: (value) => (x1 === x0 ? LEFT + inner / 2 : LEFT + ((value - x0) / spanX) * inner),
@@ -146,7 +145,7 @@ function scales(lines, domain, bound, width, height) {
 
 function verticalRange(lines, domain, bound, number) {
   // The line decides the scale: a single wild value in a band must not flatten it.
-  const means = lines.flatMap((line) => line.y).concat(bound ? [bound.value] : []);
+  const means = lines.flatMap((line) => line.y).concat(bound ? [bound.value * 1.1] : []);
   const spread = lines.flatMap((line) => (line.low ? [...line.low, ...line.high] : []));
   let low = reduce(means, Math.min, 0), high = reduce(means, Math.max, 1);
   const reach = (high - low || Math.abs(high) || 1) * 0.6;

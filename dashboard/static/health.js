@@ -18,6 +18,8 @@ const HEALTH = [
   ["Weights moved", "how far the probe's log-probabilities moved at each push", { "weights/probe_change": "" }, { domain: [0, null] }],
   ["Skipped steps", "optimizer steps skipped for a gradient that is not finite", { "learner/steps_skipped": "" }, { domain: [0, null] }],
   ["Left out", "decisions quarantined, chunks refused, chunks lost", { "learner/decisions_quarantined": "quarantined", "buffer/refused": "refused", "buffer/chunks_lost": "lost" }, { domain: [0, null] }],
+  ["Reward model", "mean score it gave to the chunks of an update", { "reward/score": "" }, { domain: [0, 1], optional: true }],
+  ["Unscored chunks", "trained on without the reward model, because it was down", { "reward/chunks_unscored": "" }, { domain: [0, null], optional: true }],
   ["Restarts", "failures since the process began", { "faults/environment": "environment", "faults/env_actor": "actor", "faults/replica": "replica", "faults/learner": "learner", "faults/node": "node" }, { domain: [0, null] }],
   ["Gradient norm", "before clipping", { "learner/grad_norm": "" }, { domain: [0, null] }],
 ];
@@ -38,8 +40,10 @@ class Charts {
 
   update(runs) {
     for (const { chart, metrics, options } of this.charts) {
-      const bound = options.bounded && runs[0].page.run.max_lag ? { value: runs[0].page.run.max_lag, label: "bound" } : undefined;
-      chart.draw(linesOf(runs, metrics), bound);
+      const bound = options.bounded && runs[0].page.run.max_lag ? { value: runs[0].page.run.max_lag, label: `bound ${runs[0].page.run.max_lag}` } : undefined;
+      const lines = linesOf(runs, metrics);
+      chart.element.hidden = Boolean(options.optional) && !lines.length;
+      chart.draw(lines, bound);
     }
   }
 }
@@ -66,9 +70,10 @@ export class Health {
   update(runs) {
     this.charts.update(runs);
     const { alarms, faults } = runs[0].page;
-    const firing = alarms.filter((alarm) => alarm.state === "firing").length;
+    const count = (state) => alarms.filter((alarm) => alarm.state === state).length;
+    const [firing, unknown] = [count("firing"), count("unknown")];
     this.answer.replaceChildren(h("b", {}, firing ? `${firing} of ${alarms.length} checks raise an alarm` : "No check raises an alarm"),
-      firing ? ": see what needs attention, below." : ` (${alarms.filter((a) => a.state === "unknown").length} of ${alarms.length} cannot tell yet).`);
+      firing ? ": see what needs attention, below." : unknown ? `; ${unknown} of ${alarms.length} cannot tell yet.` : ".");
     this.faults.replaceChildren(...(faults.length ? [h("h3", {}, "Last failures"), h("ul", { class: "faults" }, ...faults.toReversed().map((fault) =>
       h("li", {}, h("time", {}, new Date(fault.time * 1000).toLocaleString("en-GB")), h("b", {}, fault.kind), ` ${fault.reason}`)))] : []));
   }

@@ -7,6 +7,7 @@ import json
 import random
 import socket
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 SECRET = b"outside-the-run-folder-7f3a"
@@ -37,7 +38,7 @@ HEADERS = (
     "Sec-Fetch-Site: cross-site", "X-Forwarded-Host: evil.example", "Accept-Encoding: gzip;q=a",
     "No colon here", ": empty", "A" * 9000 + ": b",
 )  # fmt: skip
-VALUES = (
+VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 10**30, -(10**400), 1e308, float("nan"), float("inf"), "", "x", "NaN",
     "../../secret.txt", [], {}, [[]], ["a"], {"a": {}}, "\ud800", "é" * 50, [1, 2.5, None],
     "libero_spatial/0/fresh-1", [0.5] * 5, "libero_spatial/1/published-3",

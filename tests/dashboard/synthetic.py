@@ -39,6 +39,8 @@ class Story:
     """Overrides: name to a value, or to a function of the progress from 0 to 1."""
     ended: bool = True
     seed: int = 0
+    film: Path | None = None
+    """A video to show for every episode, instead of a drawn one."""
 
 
 class SyntheticRun:
@@ -165,6 +167,8 @@ class SyntheticRun:
 
     def _film(self, success: bool) -> Path:
         """One video for all successes and one for all failures: what is in them matters to nobody."""
+        if self.story.film is not None:
+            return self.story.film
         path = self.folder / f"film-{success}.mp4"
         if not path.is_file():
             write_video(path, _frames(success), ["made up\nfor a test"] * (NUM_DECISIONS + 1), fps=10)
