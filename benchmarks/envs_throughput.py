@@ -20,9 +20,8 @@ from envs.suites import task
 from envs.vector import EnvPool
 
 SIZE = 128
-NUM_WORKERS = 2
-"""Both sides get two processes per core that they can use, on two cores."""
 NUM_ENVS = 4
+"""As many processes on both sides, so that other work on the machine takes as much from each."""
 FRAME_PER_ACTIONS = 8
 START = published("libero_spatial", 0, 0)
 COMPARED = tuple(
@@ -95,7 +94,7 @@ def _in_turns(measurements: list[Callable[[], float]], rounds: int) -> list[floa
 
 
 def _pool(assets: Path, start: Start) -> EnvPool:
-    pool = EnvPool(NUM_ENVS, num_workers=NUM_WORKERS, assets=assets, size=SIZE, max_steps=ENDLESS)
+    pool = EnvPool(NUM_ENVS, num_workers=NUM_ENVS, assets=assets, size=SIZE, max_steps=ENDLESS)
     reset_all(pool, start)
     steps_per_s(pool, 1, 0.5)
     return pool

@@ -3,11 +3,11 @@
 In: `Demo`s of one task to a `DemoWriter`. Out: `DemoFile`, a sequence of `Demo`s; LIBERO's published files
 load as well.
 
-The layout: data/demo_<i>/{actions, states, robot_states, rewards, dones, obs/{agentview_rgb, eye_in_hand_rgb,
-ee_pos, ee_ori, ee_states, gripper_states, joint_states}}. As in LIBERO, `actions` are those that were executed and
-pictures lie upside down, as robosuite renders them; `Demo` has them upright. Ours add `clean_actions` and
-`phases`, and say how to replay. T steps, S numbers of a state, H W image height and width. Observation and
-state t are those before action t.
+The layout: data/demo_<i>/{actions, states, robot_states, rewards, dones, obs/{agentview_rgb,
+eye_in_hand_rgb, ee_pos, ee_ori, ee_states, gripper_states, joint_states}}. As in LIBERO, `actions` are those
+that were executed and pictures lie upside down, as robosuite renders them; `Demo` has them upright. Ours add
+`clean_actions` and `phases`, and say how to replay. T steps, S numbers of a state, H W image height and
+width. Observation and state t are those before action t.
 """
 
 import json

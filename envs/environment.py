@@ -3,8 +3,8 @@
 In: a Start to reset to, then actions: end-effector translation and rotation in [-1, 1], gripper -1 open, +1
 close; (7,) for one step at 20 Hz or (K, 7) for K of them with one picture at the end. Out: observations
 {"frame": (H, W, 3) uint8, turned by 180 degrees; "proprio": (8,) position of the end effector, its
-orientation as axis times angle, the two fingers}. With several cameras, their pictures lie side by side in the
-frame: (H, cameras x W, 3).
+orientation as axis times angle, the two fingers}. With several cameras, their pictures lie side by side in
+the frame: (H, cameras x W, 3).
 
 Success terminates, the step limit truncates. Environments of one task in a process share the built task.
 """

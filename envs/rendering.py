@@ -7,7 +7,8 @@ A process has one OpenGL context, made in the process that uses it: two of them 
 pictures. Every model has its own MuJoCo rendering context inside it.
 
 `fast` leaves out multisampling, reflections and shadows, renders into a buffer of exactly the picture's
-size, and thins visual meshes out; in software rendering the cost of a picture is its triangles.
+size, leaves out what is outside the view, and thins visual meshes out; in software rendering the cost of a
+picture is its triangles.
 """
 
 import copy
@@ -20,6 +21,7 @@ import mujoco
 import numpy as np
 
 from core.config import RenderMode
+from envs.culling import out_of_view
 from envs.decimation import decimate, shrink_textures
 
 MAX_GEOMS = 1000
@@ -27,6 +29,8 @@ MAX_GEOMS = 1000
 VIEW_WIDTH_M = 1.0
 """Width of what LIBERO's main camera sees where the objects are."""
 _COLLISION_GROUP = 0
+_HIDDEN_GROUP = 5
+"""Drawn by default is what belongs to groups 0 to 2."""
 
 
 class Renderer:
@@ -43,7 +47,10 @@ class Renderer:
         self._camera = mujoco.MjvCamera()
         self._camera.type = mujoco.mjtCamera.mjCAMERA_FIXED
         self._scene = mujoco.MjvScene(model, maxgeom=MAX_GEOMS)
+        self._sees_sky: dict[int, bool] = {}
+        self._cullable = np.zeros(0, dtype=int)  # in an exact picture, what is out of view may throw shadows
         if mode is RenderMode.FAST:
+            self._cullable = _visible_meshes(model)
             self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
             self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
             model = _simplified(model, size)
@@ -57,20 +64,49 @@ class Renderer:
         if self._context is None:
             self._context = mujoco.MjrContext(self._to_upload, mujoco.mjtFontScale.mjFONTSCALE_100)
             self._to_upload = None
-        self._camera.fixedcamid = self._model.camera(camera).id
+        self._camera.fixedcamid = number = self._model.camera(camera).id
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
-        mujoco.mjv_updateScene(
-            self._model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
-        )
+        if number not in self._sees_sky:
+            self._sees_sky[number] = self._may_see_sky(data)
+        hidden = out_of_view(self._model, data, number, self._cullable)
+        return self._draw(data, hidden, sky=self._sees_sky[number])
+
+    def _may_see_sky(self, data: mujoco.MjData) -> bool:
+        """A camera that stands still sees it past what stands still, or never; sky is dear."""
+        is_fixed_body = self._model.body_weldid == 0
+        if not is_fixed_body[self._model.cam_bodyid[self._camera.fixedcamid]]:
+            return True
+        moving = np.nonzero(~is_fixed_body[self._model.geom_bodyid])[0]
+        return not np.array_equal(self._draw(data, moving, sky=True), self._draw(data, moving, sky=False))
+
+    def _draw(self, data: mujoco.MjData, hidden_geoms: np.ndarray, *, sky: bool) -> np.ndarray:
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SKYBOX] = sky
+        self._update_scene(data, hidden_geoms)
         mujoco.mjr_render(self._rectangle, self._scene, self._context)
         pixels = np.empty((self._rectangle.height, self._rectangle.width, 3), dtype=np.uint8)
         mujoco.mjr_readPixels(pixels, None, self._rectangle, self._context)
         # OpenGL's rows go up, LIBERO keeps them so, and its protocol turns the picture by 180 degrees.
         return np.ascontiguousarray(pixels[::-1, ::-1])
 
+    def _update_scene(self, data: mujoco.MjData, hidden_geoms: np.ndarray) -> None:
+        model = self._model
+        geom_groups, site_groups = model.geom_group.copy(), model.site_group.copy()
+        model.geom_group[hidden_geoms] = _HIDDEN_GROUP
+        model.site_group[model.site_rgba[:, 3] <= 0] = _HIDDEN_GROUP  # robosuite makes sites invisible so
+        mujoco.mjv_updateScene(
+            model, data, self._options, None, self._camera, mujoco.mjtCatBit.mjCAT_ALL, self._scene
+        )
+        model.geom_group[:], model.site_group[:] = geom_groups, site_groups
+
     def __del__(self) -> None:
         if self._context is not None:
             _retired.append(self._context)
+
+
+def _visible_meshes(model: mujoco.MjModel) -> np.ndarray:
+    """Numbers of the geoms that have many triangles."""
+    is_mesh = model.geom_type == mujoco.mjtGeom.mjGEOM_MESH
+    return np.nonzero(is_mesh & (model.geom_group != _COLLISION_GROUP))[0]
 
 
 _retired: list[mujoco.MjrContext] = []

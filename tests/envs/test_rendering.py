@@ -2,9 +2,11 @@
 
 import mujoco
 import numpy as np
+import pytest
 
 from core.config import RenderMode
-from core.types import MAIN_CAMERA
+from core.types import MAIN_CAMERA, WRIST_CAMERA
+from envs.culling import out_of_view
 from envs.decimation import distinct_triangles, merge_vertices, shrink_textures
 from envs.environment import LiberoEnv
 from envs.rendering import Renderer
@@ -32,6 +34,28 @@ def test_renderers_of_one_process_do_not_disturb_each_other(env: LiberoEnv) -> N
         np.testing.assert_array_equal(other.picture(env._shown, "agentview"), picture)
     del others, other
     np.testing.assert_array_equal(env.frame(), first)
+
+
+@pytest.mark.parametrize("camera", [MAIN_CAMERA, WRIST_CAMERA])
+def test_leaving_out_what_is_not_seen_changes_no_pixel(camera: str, env: LiberoEnv) -> None:
+    env.reset(start(env))
+    renderer = Renderer(env.model, RenderMode.FAST, SIZE)
+    visible = np.nonzero(env.model.geom_group == 1)[0]
+    for _ in range(4):
+        env.step(np.tile([0.3, 0.5, -0.5, 0.0, 0.3, 0.3, 1.0], (5, 1)))
+        picture = renderer.picture(env._shown, camera)
+        assert len(out_of_view(env.model, env._shown, env.model.camera(camera).id, visible)) > 10
+        np.testing.assert_array_equal(renderer._draw(env._shown, visible[:0], sky=True), picture)
+
+
+def test_only_a_fixed_camera_without_sky_in_view_leaves_it_out(env: LiberoEnv) -> None:
+    env.reset(start(env))
+    renderer = Renderer(env.model, RenderMode.FAST, SIZE)
+    cameras = [MAIN_CAMERA, WRIST_CAMERA, "birdview"]
+    numbers = [env.model.camera(camera).id for camera in cameras]
+    for camera in cameras:
+        renderer.picture(env._shown, camera)
+    assert [renderer._sees_sky[number] for number in numbers] == [False, True, False]
 
 
 def test_what_is_simulated_is_not_thinned_out(env: LiberoEnv) -> None:
