@@ -66,6 +66,8 @@ def all_rows(folder: Path, drills: list[Drill], *, whole: bool) -> list[Row]:
     with ends.small_disk(disk) as refusal:
         run = disk / "drilled"
         words = [*SETTINGS, f"policy.checkpoint={make_policy(folder)}", f"run.runs_dir={disk}"]
+        if any(drill.counted == "reward" for drill in drills):
+            words.append(f"reward.checkpoint={make_reward_model(folder)}")
         rows = []
         with System(folder, words, run) as system:
             system.wait_for(lambda: len(system.updates) >= 2, "two updates")
@@ -90,6 +92,20 @@ def make_policy(folder: Path) -> Path:
     make_tiny(made, "tiny")
     statistics = {"q01": [-0.9] * 6 + [0.0], "q99": [0.9] * 6 + [1.0], "mask": [True] * 6 + [False]}
     (made / "dataset_statistics.json").write_text(json.dumps({"libero_spatial": {"action": statistics}}))
+    return made
+
+
+def make_reward_model(folder: Path) -> Path:
+    """Random weights as well."""
+    from policy.presets import make_tiny
+    from reward.checkpoint import Backend, Description
+    from reward.model import ScoreWeights
+    from reward.native import NativeNetwork
+
+    made = folder / "reward"
+    make_tiny(folder / "start", "micro")
+    NativeNetwork(folder / "start").save(made)
+    Description(backend=Backend.NATIVE, base="", weights=ScoreWeights(), training={}).write(made)
     return made
 
 

@@ -176,6 +176,15 @@ REST = (
         shows=_trained,
     ),
     Drill(
+        name="kill -9 of the reward model",
+        inject=_kill("reward"),
+        holds="updates wait for it (reward.when_down=pause); its scores are asked for again",
+        limit_s=60.0,
+        affected=NOBODY,
+        counted="reward",
+        shows=_trained,
+    ),
+    Drill(
         name=f"interpreter lock held for {GIL_S:.0f} s in the replica",
         inject=_hold("replica"),
         holds="nothing is restarted",
