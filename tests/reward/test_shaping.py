@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.config import Shaping
 from core.types import RewardScores, Start, StateSource, TaskId, TrajectoryChunk
-from reward.shaping import Shaping, additive, potential, shaped_rewards
+from reward.shaping import ShapedRewards, additive, potential, shaped_rewards
 
 SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=60).map(np.array)
 SCALE, GAMMA = 0.2, 0.9
@@ -58,6 +59,14 @@ def test_additive_by_hand() -> None:
     np.testing.assert_allclose(
         additive(np.array([0.1, 0.5, 1.0]), scale=0.2, max_decisions=4), [0.005, 0.025]
     )
+
+
+def test_a_chunk_without_scores_is_paid_the_environments_reward() -> None:
+    paid = ShapedRewards(shaping=Shaping.POTENTIAL, scale=SCALE, gamma=GAMMA, max_decisions=4)
+    chunk = make_chunk([0, 1], terminated=True)
+    np.testing.assert_array_equal(paid(chunk, None), [0, 1])
+    scores = RewardScores(chunk_id="e/0", scores=np.array([0.3, 0.9, 0], np.float32), model_version="1")
+    np.testing.assert_allclose(paid(chunk, scores), shape(chunk, [0.3, 0.9, 0.0], Shaping.POTENTIAL))
 
 
 def test_none_is_the_environments_reward() -> None:
