@@ -1,8 +1,9 @@
 """Which OpenGL this machine can really draw with.
 
 In: nothing. Out: a RendererInfo, after test pictures in subprocesses with a deadline, because drivers may
-hang or crash at first use. An EGL device's index is not the CUDA index, and a missing driver file silently
-gives software: so the renderer's own name is reported.
+hang or crash at first use. Who misses the deadline gets another try, since the machine may be busy. An EGL
+device's index is not the CUDA index, and a missing driver file silently gives software: so the renderer's own
+name is reported.
 
 MUJOCO_GL (egl or osmesa) and MUJOCO_EGL_DEVICE_ID, where set, are the user's choice and the only ones
 tried.
@@ -17,7 +18,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
+TRIES = 2
 BACKENDS = ("egl", "osmesa")
 _SOFTWARE = ("llvmpipe", "softpipe", "swrast", "software")
 _INSTALL = "apt-get install libegl1 libgl1 libgl1-mesa-dri libegl-mesa0 libosmesa6"
@@ -60,13 +62,12 @@ def is_active() -> bool:
 def probe() -> RendererInfo:
     """The best renderer that works here: EGL in hardware, else EGL in software, else OSMesa."""
     chosen = os.environ.get("MUJOCO_GL")
-    backends = (chosen,) if chosen in BACKENDS else BACKENDS
-    for backend in backends:
-        working = _working_egl() if backend == "egl" else _working_osmesa()
-        if working:
+    failures: list[str] = []
+    for backend in (chosen,) if chosen in BACKENDS else BACKENDS:
+        if working := _working(backend, failures):
             return _best(working)
     raise ValueError(
-        f"No OpenGL renderer works here; tried {' and '.join(backends)}. "
+        f"No OpenGL renderer works here: {'; '.join(failures)}. "
         f"Install one, on Debian: {_INSTALL}; or use render=None where no pictures are needed."
     )
 
@@ -77,24 +78,47 @@ def _best(working: list[RendererInfo]) -> RendererInfo:
     return replace(alike[0], devices=tuple(info.device for info in alike if info.device is not None))
 
 
-def _working_egl() -> list[RendererInfo]:
-    chosen = os.environ.get("MUJOCO_EGL_DEVICE_ID")
-    if chosen is not None:
-        devices = [int(chosen)]
-    else:
-        counted = _answer(_trial("egl"))
-        devices = list(range(counted["num_devices"] if counted else 0))
-    trials = [(device, _trial("egl", device)) for device in devices]
+def _working(backend: str, failures: list[str]) -> list[RendererInfo]:
+    answers = _answers(backend, _devices(backend, failures), failures)
     return [
-        RendererInfo(backend="egl", device=device, gl_renderer=answer["gl_renderer"])
-        for device, trial in trials
-        if (answer := _answer(trial))
+        RendererInfo(
+            backend=backend, device=device if backend == "egl" else None, gl_renderer=answer["gl_renderer"]
+        )
+        for device, answer in answers.items()
     ]
 
 
-def _working_osmesa() -> list[RendererInfo]:
-    answer = _answer(_trial("osmesa", 0))
-    return [RendererInfo(backend="osmesa", device=None, gl_renderer=answer["gl_renderer"])] if answer else []
+def _devices(backend: str, failures: list[str]) -> list[int | None]:
+    """Those to try."""
+    if backend == "osmesa":
+        return [0]
+    if (chosen := os.environ.get("MUJOCO_EGL_DEVICE_ID")) is not None:
+        return [int(chosen)]
+    counted = _answers("egl", [None], failures)
+    return list(range(counted[None]["num_devices"])) if counted else []
+
+
+def _answers(
+    backend: str, devices: list[int | None], failures: list[str]
+) -> dict[int | None, dict[str, Any]]:
+    """What devices that work say, all tried at the same time; `failures` gets what ails the others."""
+    answers, untried = {}, devices
+    for _ in range(TRIES):
+        trials = {device: _trial(backend, device) for device in untried}
+        untried = []
+        for device, trial in trials.items():
+            try:
+                answers[device] = _answer(trial)
+            except subprocess.TimeoutExpired:
+                untried.append(device)
+            except RuntimeError as error:
+                failures.append(f"{backend}{_named(device)}: {error}")
+    failures += [f"{backend}{_named(device)}: no answer in {TRIES} x {DEADLINE_S:g} s" for device in untried]
+    return answers
+
+
+def _named(device: int | None) -> str:
+    return "" if device is None else f" device {device}"
 
 
 def _trial(backend: str, device: int | None = None) -> subprocess.Popen[str]:
@@ -110,12 +134,15 @@ def _trial(backend: str, device: int | None = None) -> subprocess.Popen[str]:
     )
 
 
-def _answer(trial: subprocess.Popen[str]) -> dict[str, Any] | None:
-    """None if it failed, crashed or did not answer in time."""
+def _answer(trial: subprocess.Popen[str]) -> dict[str, Any]:
+    """Raises TimeoutExpired if it hangs, RuntimeError if it fails or crashes."""
     try:
         output, _ = trial.communicate(timeout=DEADLINE_S)
     except subprocess.TimeoutExpired:
         trial.kill()
         trial.communicate()
-        return None
-    return json.loads(output) if trial.returncode == 0 else None
+        raise
+    if trial.returncode != 0:
+        raise RuntimeError(output.strip() or f"exit code {trial.returncode}")
+    answer: dict[str, Any] = json.loads(output)
+    return answer

@@ -1,7 +1,7 @@
 """One try of one OpenGL renderer, in a process that may hang or die for it; `renderer.py` runs it.
 
-In: MUJOCO_GL and MUJOCO_EGL_DEVICE_ID, and `count` or `draw` on the command line. Out: one JSON line, exit
-code 0 if the renderer works.
+In: MUJOCO_GL and MUJOCO_EGL_DEVICE_ID, and `count` or `draw` on the command line. Out: one JSON line and exit
+code 0 if the renderer works, else what is wrong.
 """
 
 import json
@@ -44,4 +44,8 @@ def draw() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"count": count, "draw": draw}[sys.argv[1]]()))
+    try:
+        print(json.dumps({"count": count, "draw": draw}[sys.argv[1]]()))
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+        os._exit(1)  # half-made contexts would complain while they are taken down
