@@ -37,22 +37,30 @@ VIEW_S = 60.0
 UPDATE_S = 5.0
 """One update every so often while viewers look."""
 NUM_NEWS = 10
+NUM_PAINTS = 5
 DRAWN = "performance.getEntriesByName('drawn').length > 0"
 NO_BROWSER = "needs Chromium, which is not installed"
 
 
 def paint(folder: Path, _num_requests: int) -> list[Row]:
-    """From the address to the first drawn charts; the server freshly started, then again."""
+    """From the address to the first drawn charts; the server freshly started, then once it has read the run."""
     program = find_chromium()
     if program is None:
         return [not_measured("first paint of a large run", NO_BROWSER)]
     SyntheticRun(folder / "large", LARGE).write()
-    with Browser(program, folder / "profile") as browser, serving(folder / "large") as served:
-        cold, warm = _painted_s(browser, served), min(_painted_s(browser, served) for _ in range(3))
-    note = f"{LARGE.num_updates} updates, {LARGE.num_episodes} episodes; s until charts are drawn"
+    cold_s, warm_s = [], []
+    with Browser(program, folder / "profile") as browser:
+        for _ in range(NUM_PAINTS):
+            with serving(folder / "large") as served:
+                cold_s.append(_painted_s(browser, served))
+                browser.wait_for(
+                    "!document.querySelector('#problems').textContent.includes('still reading')", 60
+                )
+                warm_s.append(_painted_s(browser, served))
+    note = f"{LARGE.num_updates} updates, {LARGE.num_episodes} episodes; best of {NUM_PAINTS}, worst "
     return [
-        below("first paint, run already read", warm, 1.0, f"{note}; best of 3"),
-        below("first paint, server just started", cold, 1.0, note),
+        below("first paint, run already read, s", min(warm_s), 1.0, f"{note}{max(warm_s):.2f} s"),
+        below("first paint, server just started, s", min(cold_s), 1.0, f"{note}{max(cold_s):.2f} s"),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from dashboard.folders import inside
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 2**20
 """Read at a time; a longer line is foreign and passed over."""
 
 
@@ -38,8 +38,14 @@ class Tail:
         self._offset = self.num_unreadable = 0
         return True
 
+    def share_read(self) -> float:
+        """How much of the file has been read, from 0 to 1; a half-written last line does not count."""
+        path = inside(self._folder, self.name)
+        size = 0 if path is None else path.stat().st_size
+        return 1.0 if size - self._offset < BLOCK_BYTES else self._offset / size
+
     def blocks(self) -> Iterator[list[dict[str, Any]]]:
-        """New whole lines, some megabytes at a time."""
+        """New whole lines, a block at a time; may be left off at any block and gone on with later."""
         path = inside(self._folder, self.name)
         if path is None:
             return

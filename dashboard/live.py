@@ -16,6 +16,8 @@ from dashboard.run import Run
 from dashboard.snapshot import snapshot
 
 POLL_S = 0.5
+READ_S = 0.2
+"""Longest piece of reading: of a long run the beginning is shown while the rest is being read."""
 ALARMS_S = 5.0
 """Some alarms go off because nothing happens: they are looked at as time passes."""
 MAX_RUNS = 8
@@ -35,7 +37,7 @@ class _Followed:
 
     def refresh(self) -> bool:
         """Whether the page would look different now."""
-        changed = self.run.refresh()
+        changed = self.run.refresh(READ_S)
         if time.monotonic() >= self._alarms_due:
             self._alarms_due = time.monotonic() + ALARMS_S
             firing = [
@@ -82,7 +84,8 @@ class Live:
     async def poll_forever(self) -> None:
         """Look for new lines, for ever."""
         while True:
-            await asyncio.sleep(POLL_S)
+            behind = any(followed.run.is_behind for followed in self._runs.values())
+            await asyncio.sleep(0.0 if behind else POLL_S)
             changed = [await self._refresh(followed) for followed in list(self._runs.values())]
             if any(changed):
                 self.change.set()

@@ -4,6 +4,8 @@ In: the folder. Out: its metrics and events in memory, a revision that changes w
 could not be read.
 """
 
+import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +31,30 @@ class Run:
         self._metric_lines = Tail(folder, "metrics.jsonl")
         self._event_lines = Tail(folder, "events.jsonl")
 
-    def refresh(self) -> bool:
-        """Take in what was written since; whether there was anything."""
+    def refresh(self, limit_s: float = math.inf) -> bool:
+        """Take in what was written since, for about this long at most; whether there was anything."""
+        deadline = time.monotonic() + limit_s
         changed = False
         if self._metric_lines.was_replaced():
             self.metrics, changed = MetricHistory(), True
         if self._event_lines.was_replaced():
             self.events, changed = EventHistory(), True
-        for lines in self._metric_lines.blocks():
-            self.metrics.take(lines)
-            changed = True
-        for lines in self._event_lines.blocks():
-            self.events.take(lines)
-            changed = True
+        for tail, history in self._sources():
+            for lines in tail.blocks():
+                history.take(lines)
+                changed = True
+                if time.monotonic() > deadline:
+                    break
         self.revision += changed
         return changed
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is much that has not been read yet."""
+        return any(tail.share_read() < 1.0 for tail, _ in self._sources())
+
+    def _sources(self) -> list[tuple[Tail, MetricHistory | EventHistory]]:
+        return [(self._event_lines, self.events), (self._metric_lines, self.metrics)]
 
     @property
     def last_time(self) -> float:
@@ -60,12 +71,14 @@ class Run:
     def notes(self) -> list[str]:
         """What a reader should know about the folder itself."""
         found = [self._settings_note] if self._settings_note else []
-        for lines, history in ((self._metric_lines, self.metrics), (self._event_lines, self.events)):
-            if inside(self.folder, lines.name) is None:
-                found.append(f"{lines.name} is not there (yet)")
-            number = lines.num_unreadable + history.num_foreign
+        for tail, history in self._sources():
+            if inside(self.folder, tail.name) is None:
+                found.append(f"{tail.name} is not there (yet)")
+            if tail.share_read() < 1.0:
+                found.append(f"still reading {tail.name}, {tail.share_read():.0%} so far")
+            number = tail.num_unreadable + history.num_foreign
             if number:
-                found.append(f"{number} line{'s' * (number > 1)} of {lines.name} could not be understood")
+                found.append(f"{number} line{'s' * (number > 1)} of {tail.name} could not be understood")
         return found
 
 

@@ -15,14 +15,14 @@ from dashboard.events import Evaluation
 from dashboard.run import Run
 from dashboard.series import Points, Series
 
-METRIC_POINTS = 240
+METRIC_POINTS = 160
 SUCCESS_POINTS = 40
 TASK_POINTS = 20
 EPISODES_PER_POINT = 12
 """Fewer than these make a rate that jumps about and says nothing."""
 HEAT_COLUMNS = 40
 EPISODES_PER_CELL = 6
-METRIC_PREFIXES = ("learner/", "weights/", "rollout/", "buffer/", "faults/", "memory/", "reward/", "time/")
+METRIC_PREFIXES = ("learner/", "weights/", "rollout/", "buffer/", "faults/", "reward/", "time/interval_s")
 
 
 def snapshot(run: Run, now: float) -> dict[str, Any]:

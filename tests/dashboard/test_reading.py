@@ -143,6 +143,20 @@ def test_a_run_that_went_back_to_a_checkpoint_shows_each_update_once(tmp_path: P
     assert points.mean[-1] == 7.0
 
 
+def test_a_long_run_is_read_piece_by_piece(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("{}")
+    line = json.dumps({"update": 1, "learner/kl": 1.0, "filler": "x" * 1000}) + "\n"
+    (tmp_path / "metrics.jsonl").write_text(line * 4000)  # four blocks
+    run = Run(tmp_path)
+    assert run.refresh(limit_s=0.0)
+    assert run.is_behind
+    assert any(note.startswith("still reading metrics.jsonl, 2") for note in run.notes())
+    while run.refresh(limit_s=0.0):
+        pass
+    assert not run.is_behind
+    assert run.metrics.series["learner/kl"].points(1).count.sum() == 4000
+
+
 def test_lines_of_any_kind_never_break_a_page(tmp_path: Path) -> None:
     rng = random.Random(0)
     SyntheticRun(tmp_path / "run", SMALL).write()
@@ -164,7 +178,7 @@ def test_a_folder_without_anything_says_what_is_missing(tmp_path: Path) -> None:
     page = snapshot(run, 0.0)
     assert page["notes"] == [
         "config.yaml holds no settings",
-        "metrics.jsonl is not there (yet)",
         "events.jsonl is not there (yet)",
+        "metrics.jsonl is not there (yet)",
     ]
     assert "Too early" in page["learning"]["answer"]
