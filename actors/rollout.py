@@ -51,7 +51,8 @@ class View(Protocol):
 class Recorder(Protocol):
     """Where episodes go that somebody wants to look at."""
 
-    def add_frame(self, episode_id: str, frame: np.ndarray) -> None: ...
+    def add_frame(self, episode_id: str, frame: np.ndarray, proprio: np.ndarray) -> None: ...
+    def add_actions(self, episode_id: str, actions: np.ndarray) -> None: ...
     def finish(self, outcome: EpisodeOutcome, instruction: str, surprise: list[float]) -> EpisodeOutcome: ...
     def discard(self, episode_id: str) -> None: ...
     def close(self) -> None: ...
@@ -141,14 +142,17 @@ class RolloutLoop:
         env = self._asked.pop(key, None)
         if env is None:
             return
-        self._episodes[env].decide(decision)
+        episode, actions = self._episodes[env], self._view.decode(decision.tokens)
+        episode.decide(decision)
+        if self._recorder is not None and episode.grant.record:
+            self._recorder.add_actions(episode.grant.episode_id, actions)
         self._stepping.add(env)
-        self._envs.step(env, self._view.decode(decision.tokens))
+        self._envs.step(env, actions)
 
     def _observe(self, event: EnvReady) -> None:
         episode = self._episodes[event.env]
         if self._recorder is not None and episode.grant.record:
-            self._recorder.add_frame(episode.grant.episode_id, event.frame)
+            self._recorder.add_frame(episode.grant.episode_id, event.frame, event.info["proprio"])
         frame = self._view.view(event.frame)
         if episode.awaits_reward:
             episode.earn(event.reward, event.info["num_steps"] - episode.num_steps)

@@ -4,9 +4,9 @@
   vlarl rprm train demos --out checkpoints/rprm --minutes 10      train; the same command goes on after a stop
   vlarl rprm eval checkpoints/rprm demos --sheets sheets          order, success against failure, pictures
 
-Files are those of `vlarl demos record`, or LIBERO's own; record some with --keep-failures and much --noise,
-since a model that never saw a failure rewards everything. One start in five is held out: `train` stops by
-those, `eval` judges only those.
+Files are those of `vlarl demos record`, LIBERO's own, or the episodes that a run recorded (in its `episodes/`).
+Record some with --keep-failures and much --noise: a model that never saw a failure rewards everything. One
+start in five is held out: `train` stops by those, `eval` judges only those.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from reward.checkpoint import RewardModel
-    from reward.episodes import Episode
+    from reward.episodes import Episode, Labelled
     from reward.evaluation import Quality
     from reward.labels import LabelOptions
     from reward.model import RewardNetwork
@@ -77,28 +77,27 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _label(args: argparse.Namespace) -> int:
-    from envs.demos import DemoFile
-    from reward.episodes import label_demo
-    from reward.labels import rules_for
+    from reward.episodes import label_file
 
     options = _options(args)
     for path in _files(args.demos):
-        with DemoFile(path) as demos:
-            rules = args.rules or rules_for(demos.instruction)
-            num_keyframes = 0
-            for index, demo in enumerate(demos):
-                motion, labels = label_demo(demo, demos.instruction, options, rules)
-                num_keyframes += len(labels.keyframes)
-                if args.sheets and index < SHEETS_PER_FILE:
-                    from reward.sheets import label_sheet
-
-                    title = f"{demos.instruction}: episode {index}, {_ending(demo.success)}, {rules} rules"
-                    sheet = args.sheets / f"{path.stem}-{index}.png"
-                    label_sheet(sheet, title, demo.frames, motion, labels, options)
-            print(
-                f"{path}: {len(demos)} episodes, {num_keyframes} keyframes by the {rules} rules", flush=True
-            )
+        num_episodes = num_keyframes = 0
+        for labelled in label_file(path, options, args.rules):
+            if args.sheets and num_episodes < SHEETS_PER_FILE:
+                _label_sheet(labelled, options, args.sheets / f"{path.stem}-{num_episodes}.png")
+            num_episodes += 1
+            num_keyframes += len(labelled.labels.keyframes)
+        print(f"{path}: {num_episodes} episodes, {num_keyframes} keyframes", flush=True)
     return 0
+
+
+def _label_sheet(labelled: "Labelled", options: "LabelOptions", path: Path) -> None:
+    from core.types import MAIN_CAMERA
+    from reward.sheets import label_sheet
+
+    title = f"{labelled.instruction}: {labelled.name}, {_ending(labelled.motion.success_at is not None)}"
+    frames = labelled.pictures((MAIN_CAMERA,))
+    label_sheet(path, title, frames, labelled.motion, labelled.labels, options)
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -176,17 +175,22 @@ def _score_sheets(model: "RewardModel", episodes: "list[Episode]", folder: Path)
                 until = slice(episode.until_success)
                 title = f"{task}: {episode.name}, {_ending(success)}"
                 scores = score_episode(model, episode)
-                shown.append((title, episode.frames[until], episode.samples[until] / CONTROL_HZ, scores))
+                shown.append((title, episode.frames[until], episode.steps[until] / CONTROL_HZ, scores))
         score_sheet(folder / f"scores-{number:02d}.png", shown)
 
 
 def _files(paths: list[Path]) -> list[Path]:
-    files = [file for path in paths for file in (sorted(path.rglob("*.hdf5")) if path.is_dir() else [path])]
+    files = [file for path in paths for file in (_below(path) if path.is_dir() else [path])]
     if not files:
         raise ValueError(
-            f"there is no .hdf5 file below {', '.join(map(str, paths))}; `vlarl demos record` makes some"
+            f"there is no .hdf5 (or a run's .npz) file below {', '.join(map(str, paths))}; "
+            "`vlarl demos record` makes some"
         )
     return files
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix in (".hdf5", ".npz"))
 
 
 def _options(args: argparse.Namespace) -> "LabelOptions":

@@ -144,7 +144,7 @@ class LiberoEnv:
         return np.concatenate([self._shown.site_xpos[arm.site], rotation, fingers])
 
     def _info(self, success: bool) -> dict[str, Any]:
-        return {"success": success, "num_steps": self._num_steps}
+        return {"success": success, "num_steps": self._num_steps, "proprio": self._proprio()}
 
 
 def _axis_angle(quaternion: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from reward.episodes import Episode
 
 FRAMES_PER_EPISODE = 4
 MIN_GAP = 8
-"""Samples of the recording that two frames of a success must lie apart for their order to be taught."""
+"""Environment steps that two frames of a success must lie apart for their order to be taught."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,6 @@ def _is_better(a: _Pick, b: _Pick) -> bool:
 
 
 def _time(pick: _Pick) -> int:
-    """Sample of the recording; what follows success is no better than success."""
+    """Environment step; what follows success is no better than success."""
     assert pick.episode.success_at is not None
-    return min(int(pick.episode.samples[pick.row]), pick.episode.success_at)
+    return min(int(pick.episode.steps[pick.row]), pick.episode.success_at)

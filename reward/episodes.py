@@ -1,13 +1,15 @@
 """Labelled episodes: what the reward model is trained and judged on.
 
-In: HDF5 files in LIBERO's layout, how to label. Out: `Episode`s, each on the training or the held-out side.
-The side depends on the start alone: all episodes from one start are on one side, in every file and run.
-Shape letters: N frames kept, H W picture.
+In: HDF5 files in LIBERO's layout or a run's recorded episodes, how to label. Out: `Episode`s, each on the
+training or the held-out side. The side depends on the start alone: all episodes from one start are on one
+side, in every file and run.
+Shape letters: T samples of a recording, N frames kept, H W picture.
 """
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +18,31 @@ from envs.demos import Demo, DemoFile
 from policy.imitation_data import pictures
 from reward.labels import RULES, LabelOptions, Labels, make_labels, rules_for
 from reward.motion import Motion, motion_of_demo
+from reward.recorded import RECORDED_SUFFIX, RecordedEpisode, read_recorded
 
 HELD_OUT_EVERY = 5
 """One start of so many is held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A recording with all its samples labelled; pictures are only made when they are asked for."""
+
+    name: str
+    instruction: str
+    start: str
+    """Where it began; its name where that is not known."""
+    motion: Motion
+    labels: Labels
+    steps_per_sample: int
+    """Environment steps from one sample to the next."""
+    pictures: Callable[[tuple[str, ...]], np.ndarray]
+    """(T, H, cameras · W, 3) uint8 as these cameras saw it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Episode:
-    """One labelled episode; pictures of every `stride`-th sample, since neighbours are alike."""
+    """One labelled episode; only some of its frames, since neighbours are alike."""
 
     name: str
     instruction: str
@@ -31,10 +50,10 @@ class Episode:
     held_out: bool
     frames: np.ndarray
     """(N, H, cameras · W, 3) uint8 as rendered."""
-    samples: np.ndarray
-    """(N,) which samples of the recording the frames are."""
+    steps: np.ndarray
+    """(N,) environment step at which each frame was seen."""
     success_at: int | None
-    """First sample at which the task was solved."""
+    """The first step at which the task was solved."""
     step: np.ndarray
     """(N,) and so on: the labels of these frames, as in `reward.labels.Labels`."""
     done: np.ndarray
@@ -49,46 +68,72 @@ class Episode:
         """Frames up to the first that shows success; all in a failure. What a run sees of an episode."""
         if self.success_at is None:
             return self.num_frames
-        return int(np.searchsorted(self.samples, self.success_at)) + 1
+        return int(np.searchsorted(self.steps, self.success_at)) + 1
 
 
 def read_episodes(
     files: Iterable[Path], stride: int, options: LabelOptions, cameras: tuple[str, ...]
 ) -> Iterator[Episode]:
-    """All episodes of the files, as these cameras saw them."""
+    """All episodes of the files, as these cameras saw them, with about every `stride`-th step's frame."""
     for path in files:
-        with DemoFile(path) as demos:
-            for index, demo in enumerate(demos):
-                name = f"{path.stem}/{index}"
-                yield label_episode(demo, demos.instruction, name, stride, options, cameras)
+        for labelled in label_file(path, options):
+            yield thin_out(labelled, stride, cameras)
 
 
-def label_episode(
-    demo: Demo, instruction: str, name: str, stride: int, options: LabelOptions, cameras: tuple[str, ...]
-) -> Episode:
-    """Label every sample, then keep every `stride`-th, and the one at which success showed."""
-    motion, labels = label_demo(demo, instruction, options)
-    kept = np.arange(0, motion.num_samples, stride)
-    if motion.success_at is not None:
-        kept = np.union1d(kept, motion.success_at)
-    return Episode(
+def label_file(path: Path, options: LabelOptions, rules: str = "") -> Iterator[Labelled]:
+    """Labels by the named rule set, or by the one that suits the instruction."""
+    if path.suffix == RECORDED_SUFFIX:
+        yield label_recorded(read_recorded(path), options, rules)
+        return
+    with DemoFile(path) as demos:
+        for index, demo in enumerate(demos):
+            yield label_demo(demo, demos.instruction, f"{path.stem}/{index}", options, rules)
+
+
+def label_demo(demo: Demo, instruction: str, name: str, options: LabelOptions, rules: str = "") -> Labelled:
+    motion = motion_of_demo(demo)
+    return Labelled(
         name=name,
         instruction=instruction,
-        success=demo.success,
-        held_out=is_held_out(str(demo.start or name)),
-        frames=pictures(demo, cameras)[kept],
-        samples=kept,
-        success_at=motion.success_at,
+        start=str(demo.start or name),
+        motion=motion,
+        labels=make_labels(motion, options, RULES[rules or rules_for(instruction)]),
+        steps_per_sample=1,
+        pictures=partial(pictures, demo),
+    )
+
+
+def label_recorded(recorded: RecordedEpisode, options: LabelOptions, rules: str = "") -> Labelled:
+    return Labelled(
+        name=recorded.name,
+        instruction=recorded.instruction,
+        start=recorded.start,
+        motion=recorded.motion,
+        labels=make_labels(recorded.motion, options, RULES[rules or rules_for(recorded.instruction)]),
+        steps_per_sample=recorded.steps_per_frame,
+        pictures=recorded.pictures,
+    )
+
+
+def thin_out(labelled: Labelled, stride: int, cameras: tuple[str, ...]) -> Episode:
+    """The samples `stride` steps apart, and the one at which success showed."""
+    motion, labels = labelled.motion, labelled.labels
+    kept = np.arange(0, motion.num_samples, max(1, stride // labelled.steps_per_sample))
+    success_at = motion.success_at
+    if success_at is not None:
+        kept = np.union1d(kept, success_at)
+    return Episode(
+        name=labelled.name,
+        instruction=labelled.instruction,
+        success=success_at is not None,
+        held_out=is_held_out(labelled.start),
+        frames=labelled.pictures(cameras)[kept],
+        steps=kept * labelled.steps_per_sample,
+        success_at=None if success_at is None else success_at * labelled.steps_per_sample,
         step=labels.step[kept],
         done=labels.done[kept],
         progress=labels.progress[kept],
     )
-
-
-def label_demo(demo: Demo, instruction: str, options: LabelOptions, rules: str = "") -> tuple[Motion, Labels]:
-    """Motion and labels by the named rule set, or by the one that suits the instruction."""
-    motion = motion_of_demo(demo)
-    return motion, make_labels(motion, options, RULES[rules or rules_for(instruction)])
 
 
 def is_held_out(start: str) -> bool:

@@ -85,7 +85,7 @@ class FakePool:
             reward=float(ended and success),
             terminated=ended and success,
             truncated=ended and not success,
-            info={"success": ended and success, "num_steps": fake.steps},
+            info={"success": ended and success, "num_steps": fake.steps, "proprio": np.zeros(8)},
         )
         self.events.append(event)
 

@@ -183,11 +183,16 @@ class ListRecorder:
 
     def __init__(self) -> None:
         self.frames: dict[str, int] = {}
+        self.num_actions = 0
         self.finished: list[str] = []
         self.discarded: list[str] = []
 
-    def add_frame(self, episode_id: str, frame: np.ndarray) -> None:
+    def add_frame(self, episode_id: str, frame: np.ndarray, proprio: np.ndarray) -> None:
+        assert proprio.shape == (8,)
         self.frames[episode_id] = self.frames.get(episode_id, 0) + 1
+
+    def add_actions(self, episode_id: str, actions: np.ndarray) -> None:
+        self.num_actions += 1
 
     def finish(self, outcome: EpisodeOutcome, instruction: str, surprise: list[float]) -> EpisodeOutcome:
         assert surprise == [1.0] * outcome.num_steps  # one decision a step, each of log-probability -1
@@ -208,4 +213,5 @@ def test_recorded_episodes_are_finished_or_discarded(breaks: bool) -> None:
     loop.go(1, grant(slot=1))
     turn(loop)
     assert recorder.frames == {"e0": 2 if breaks else 4}
+    assert recorder.num_actions == (2 if breaks else 3)
     assert (recorder.finished, recorder.discarded) == (([], ["e0"]) if breaks else (["e0"], []))

@@ -26,7 +26,7 @@ def toy_episode(*, success: bool, number: int, held_out: bool = False) -> Episod
         success=success,
         held_out=held_out,
         frames=np.stack([_frame(int(t), success=success, number=number) for t in kept]),
-        samples=kept,
+        steps=kept,
         success_at=motion.success_at,
         step=labels.step[kept],
         done=labels.done[kept],

@@ -1,0 +1,128 @@
+"""The process reward model's measured targets; the last line is JSON.
+
+  python -m benchmarks.reward --model demo/rprm --demos demos
+
+Labels are compared on all of the expert's episodes, everything else on held-out starts alone. Scoring is
+timed in CPU seconds, since that is what it takes from the rest of the loop.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.report import Row, at_least, below, not_measured, print_report
+from benchmarks.reward_labels import Matches, compare_keyframes
+from envs.demos import DemoFile
+from reward.checkpoint import RewardModel, load_reward_model
+from reward.episodes import Episode, is_held_out, label_demo, thin_out
+from reward.evaluation import Quality, quality, score_episode
+from reward.labels import LabelOptions, gripper_keyframes
+
+STRIDE = 4
+"""Environment steps of a decision: what the loop scores."""
+BATCH_SIZE = 64
+NUM_TIMED = 20
+EXPERT_PHASE = "approach"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--demos", type=Path, nargs="+", required=True, help="files, or folders of them")
+    parser.add_argument(
+        "--decision-rate", type=float, default=50.0, help="decisions/s of the loop on this machine's cores"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    model = load_reward_model(args.model)
+    files = [
+        file for path in args.demos for file in (sorted(path.rglob("*.hdf5")) if path.is_dir() else [path])
+    ]
+    matches, held_out = _read(files, model.network.cameras)
+    scored = [(episode, score_episode(model, episode)) for episode in held_out]
+    whole = quality([(episode.success, scores) for episode, scores in scored])
+    _print_suites(scored)
+    print_report(
+        "reward", [*_labels(matches), *_quality(whole), _throughput(model, held_out[0], args.decision_rate)]
+    )
+
+
+def _read(files: list[Path], cameras: tuple[str, ...]) -> tuple[Matches, list[Episode]]:
+    """Label matches over the expert's episodes, and the held-out episodes of anybody."""
+    matches, held_out = Matches(num_true=0, num_found=0, num_matched=0), []
+    for path in files:
+        with DemoFile(path) as demos:
+            for index, demo in enumerate(demos):
+                name = f"{path.parent.name}/{path.stem}/{index}"
+                labelled = label_demo(demo, demos.instruction, name, LabelOptions())
+                if EXPERT_PHASE in demo.phases:
+                    matches += compare_keyframes(demo, gripper_keyframes(labelled.motion, LabelOptions()))
+                if is_held_out(labelled.start):
+                    held_out.append(thin_out(labelled, STRIDE, cameras))
+    return matches, held_out
+
+
+def _labels(matches: Matches) -> list[Row]:
+    note = f"{matches.num_true} grasps and releases of the expert, {matches.num_found} keyframes"
+    return [
+        at_least("keyframes against the expert's phases, recall", matches.recall, 0.95, note),
+        at_least("keyframes against the expert's phases, precision", matches.precision, 0.9),
+    ]
+
+
+def _quality(q: Quality) -> list[Row]:
+    note = f"{q.num_successes} successes, {q.num_failures} failures"
+    rows = [
+        at_least("value-order correlation (VOC) on successes", q.value_order, 0.95, note),
+        at_least("Kendall tau of frame order on successes", q.kendall_tau, 0.85),
+    ]
+    if not q.num_failures:
+        return [*rows, not_measured("success against failure", "no failure among the held-out episodes")]
+    return [
+        *rows,
+        at_least("mean final score, success minus failure", q.gap, 0.46),
+        at_least("AUC of success against failure at the last frame", q.final_auc, 0.95),
+        below("share of failures whose final score is above 0.5", q.false_alarms, 0.05),
+    ]
+
+
+def _throughput(model: RewardModel, episode: Episode, decision_rate: float) -> Row:
+    """Share of one CPU that scoring as many frames as the loop decides on would take."""
+    views = model.network.views(episode.frames, None)
+    views = np.concatenate([views] * (BATCH_SIZE // len(views) + 1))[:BATCH_SIZE]
+    instructions = [episode.instruction] * BATCH_SIZE
+    seconds = []
+    for _ in range(NUM_TIMED):
+        started = time.process_time()
+        model.score(views, instructions, BATCH_SIZE)
+        seconds.append(time.process_time() - started)
+    rate = BATCH_SIZE / float(np.median(seconds))
+    note = f"{rate:.0f} frames per CPU-second against {decision_rate:g} decisions/s of the loop"
+    return below("share of one CPU that keeps up with the loop", decision_rate / rate, 0.2, note)
+
+
+def _print_suites(scored: list[tuple[Episode, np.ndarray]]) -> None:
+    """The same figures, by where episodes came from."""
+    groups: dict[str, list[tuple[bool, np.ndarray]]] = defaultdict(list)
+    for episode, scores in scored:
+        groups[episode.name.split("/")[0]].append((episode.success, scores))
+    for name, group in groups.items():
+        print(f"{name}: {_line(quality(group))}")
+
+
+def _line(q: Quality) -> str:
+    return (
+        f"order {q.value_order:.3f}, tau {q.kendall_tau:.3f}, end {q.success_final:.2f} against "
+        f"{q.failure_final:.2f}, AUC {q.final_auc:.3f}, false alarms {q.false_alarms:.1%}, "
+        f"{q.num_successes} successes, {q.num_failures} failures"
+    )
+
+
+if __name__ == "__main__":
+    main()
