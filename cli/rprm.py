@@ -4,7 +4,7 @@
   vlarl rprm train demos --out checkpoints/rprm --minutes 10      train; the same command goes on after a stop
   vlarl rprm eval checkpoints/rprm demos --sheets sheets          order, success against failure, pictures
 
-Files are those of `vlarl demos record`, LIBERO's own, or the episodes that a run recorded (in its `episodes/`).
+Files are those of `vlarl demos record`, of LIBERO, or the episodes that a run recorded (in its `episodes/`).
 Record some with --keep-failures and much --noise: a model that never saw a failure rewards everything. One
 start in five is held out: `train` stops by those, `eval` judges only those.
 """
