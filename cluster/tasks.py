@@ -55,5 +55,6 @@ def reward_function(config: Config) -> RewardFunction:
         shaping=config.reward.shaping,
         scale=config.reward.scale,
         gamma=config.advantage.gamma,
+        time_limit_ends=not config.advantage.bootstrap_time_limit,
         max_decisions=max_episode_decisions(config, chosen_tasks(config), processor.config.num_action_steps),
     )

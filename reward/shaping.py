@@ -1,7 +1,8 @@
 """Reward shaping: what the process reward model's scores add to the environment's own reward. Pure numpy.
 
-In: one chunk's rewards r_T and the scores Φ of its T frames and of the frame after (zero after a success:
-nothing follows it). Out: shaped rewards. With `scale` < 1 no shaping outweighs one success.
+In: one chunk's rewards r_T and the scores Φ of its T frames and of the frame after (zero where nothing follows:
+after a success, and after a time limit that counts as the end). Out: shaped rewards. With `scale` < 1/2 no
+shaping outweighs one success.
 Shape letters: T decisions of one chunk.
 """
 
@@ -22,6 +23,8 @@ class ShapedRewards:
     gamma: float
     max_decisions: int
     """Of the longest episode."""
+    time_limit_ends: bool
+    """Nothing is worth anything after the time limit: no value is taken from the frame that follows it."""
 
     def __call__(self, chunk: TrajectoryChunk, scores: RewardScores | None) -> np.ndarray:
         if scores is None:
@@ -33,6 +36,7 @@ class ShapedRewards:
             scale=self.scale,
             gamma=self.gamma,
             max_decisions=self.max_decisions,
+            time_limit_ends=self.time_limit_ends,
         )
 
 
@@ -44,12 +48,13 @@ def shaped_rewards(
     scale: float,
     gamma: float,
     max_decisions: int,
+    time_limit_ends: bool = False,
 ) -> np.ndarray:
     """(T,) rewards of the chunk with the chosen shaping added."""
     assert scores.chunk_id == chunk.id
     assert scores.scores.shape == (chunk.num_decisions + 1,)
     scores_T1 = np.clip(scores.scores.astype(np.float64), 0.0, 1.0)
-    if chunk.terminated:
+    if chunk.terminated or (chunk.truncated and time_limit_ends):
         scores_T1[-1] = 0.0
     match shaping:
         case Shaping.NONE:

@@ -62,7 +62,9 @@ def test_additive_by_hand() -> None:
 
 
 def test_a_chunk_without_scores_is_paid_the_environments_reward() -> None:
-    paid = ShapedRewards(shaping=Shaping.POTENTIAL, scale=SCALE, gamma=GAMMA, max_decisions=4)
+    paid = ShapedRewards(
+        shaping=Shaping.POTENTIAL, scale=SCALE, gamma=GAMMA, max_decisions=4, time_limit_ends=False
+    )
     chunk = make_chunk([0, 1], terminated=True)
     np.testing.assert_array_equal(paid(chunk, None), [0, 1])
     scores = RewardScores(chunk_id="e/0", scores=np.array([0.3, 0.9, 0], np.float32), model_version="1")
@@ -87,6 +89,16 @@ def test_potential_changes_a_solved_episodes_return_by_its_start_only(scores: np
     rewards = [0.0] * (len(scores) - 2) + [1.0]
     shaped = shape(make_chunk(rewards, terminated=True), scores.tolist(), Shaping.POTENTIAL)
     assert discounted(shaped) == pytest.approx(discounted(np.array(rewards)) - SCALE * scores[0], abs=1e-5)
+
+
+@given(SCORES)
+def test_a_time_limit_that_ends_the_episode_leaves_nothing_but_its_start(scores: np.ndarray) -> None:
+    paid = ShapedRewards(
+        shaping=Shaping.POTENTIAL, scale=SCALE, gamma=GAMMA, max_decisions=4, time_limit_ends=True
+    )
+    chunk = make_chunk([0.0] * (len(scores) - 1), terminated=False)
+    shaped = paid(chunk, RewardScores(chunk_id="e/0", scores=scores.astype(np.float32), model_version="1"))
+    assert discounted(shaped) == pytest.approx(-SCALE * scores[0], abs=1e-5)
 
 
 @given(SCORES)
