@@ -43,7 +43,7 @@ NO_BROWSER = "needs Chromium, which is not installed"
 
 
 def paint(folder: Path, _num_requests: int) -> list[Row]:
-    """From the address to the first drawn charts; the server freshly started, then once it has read the run."""
+    """From the address to the first drawn charts: the server freshly started, then with the run read."""
     program = find_chromium()
     if program is None:
         return [not_measured("first paint of a large run", NO_BROWSER)]

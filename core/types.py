@@ -9,7 +9,6 @@ from enum import Enum
 
 import numpy as np
 
-
 MAIN_CAMERA, WRIST_CAMERA = "agentview", "robot0_eye_in_hand"
 """What LIBERO's simulator calls the camera in front of the robot and the one in its hand."""
 

@@ -6,6 +6,7 @@ their start numbers: the same recording gives the same file whatever the number 
 """
 
 import multiprocessing
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -22,6 +23,7 @@ from envs.assets import resolve_assets
 from envs.demos import Demo, DemoFile, DemoWriter, demo_path
 from envs.environment import LiberoEnv
 from envs.expert import Expert
+from envs.orphans import die_with
 from envs.suites import task
 
 STEPS_AFTER_SUCCESS = 15
@@ -74,7 +76,13 @@ def record(
 
 
 def worker_pool(num_processes: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(num_processes, mp_context=multiprocessing.get_context("spawn"))
+    """Its processes end with this one."""
+    return ProcessPoolExecutor(
+        num_processes,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=die_with,
+        initargs=(os.getpid(),),
+    )
 
 
 def record_episode(recording: Recording, start: Start) -> Demo:

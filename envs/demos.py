@@ -10,10 +10,11 @@ that were executed and pictures lie upside down, as robosuite renders them; `Dem
 width. Observation and state t are those before action t.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,7 @@ class DemoWriter:
     def __init__(self, path: Path, task: Task, settings: dict[str, Any]) -> None:
         self._path, self._partial = path, path.with_name(f".{path.name}.{os.getpid()}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         self._file = h5py.File(self._partial, "w")
         self._data = self._file.create_group("data")
         self._data.attrs.update(_task_attributes(task))
@@ -157,6 +159,14 @@ def task_of(bddl_file_name: str) -> Task:
         if task.name == name:
             return task
     raise ValueError(f"{bddl_file_name!r} is no task of {', '.join(SUITES)}.")
+
+
+def _sweep(path: Path) -> None:
+    """Removes what writers of this file left when they were killed; HDF5 locks what is being written."""
+    for partial in path.parent.glob(f".{path.name}.*.part"):
+        with partial.open("rb") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            partial.unlink()
 
 
 @contextmanager

@@ -10,7 +10,6 @@ because building and resetting both draw from NumPy's global generator.
 """
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -28,10 +27,9 @@ import numpy as np
 
 from core.types import TaskId
 from envs.messages import Done, FailureKind, Raised, Reply, Request, Reset, Step
+from envs.orphans import die_with
 from envs.shared_frames import SharedFrames
 from envs.simulator import Environment, NotFiniteError, Simulator
-
-PR_SET_PDEATHSIG = 1
 
 THREAD_SWITCH_S = 0.0005
 """MuJoCo gives up the interpreter lock at every call; the default of 5 ms would make a step wait that long
@@ -145,20 +143,13 @@ def _advance(env: Environment, request: Request) -> StepResult:
 
 
 def main(connection_fd: int, frames_fd: int, owner_pid: int) -> None:
-    _die_with(owner_pid)
+    die_with(owner_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the owner, which closes the pipe
     sys.setswitchinterval(THREAD_SWITCH_S)
     connection = Connection(connection_fd)
     simulator, number, num_slots, shape = connection.recv()
     simulator.prepare(number)
     Worker(connection, simulator, SharedFrames(num_slots, shape, frames_fd)).serve()
-
-
-def _die_with(owner_pid: int) -> None:
-    """Have the kernel kill this process when its owner dies, even by SIGKILL, even while this one hangs."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != owner_pid:  # it died before the line above
-        os._exit(1)
 
 
 if __name__ == "__main__":

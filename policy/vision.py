@@ -1,6 +1,7 @@
 """Pictures to tokens: OpenVLA's two ViTs under their published names, or one small conv tower.
 
-In: `(B, H, W, 3)` uint8 frames (the cameras' pictures side by side), or the published six-channel pixel values. Out: `(B, P, C)` patch features.
+In: `(B, H, W, 3)` uint8 frames (the cameras' pictures side by side), or the published six-channel pixel
+values. Out: `(B, P, C)` patch features.
 
 Shape letters: B batch, P patches, C channels of a feature.
 """
@@ -54,7 +55,7 @@ class FusedViT(nn.Module):
 
 
 class ConvVision(nn.Module):
-    """A convolutional tower that halves each picture at every stage; one feature per cell of its last grid."""
+    """A convolutional tower that halves each picture at every stage; a feature per cell of its last grid."""
 
     def __init__(self, config: OpenVLAConfig) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """Reward shaping: what the process reward model's scores add to the environment's own reward. Pure numpy.
 
-In: one chunk's rewards r_T and the scores Φ of its T frames and of the frame after (zero where nothing follows
-it: after a success, and after a time limit that counts as the end). Out: shaped rewards. With `scale` < 1/2
-no shaping outweighs one success.
+In: one chunk's rewards r_T and the scores Φ of its T frames and of the frame after (zero where nothing
+follows it: after a success, and after a time limit that counts as the end). Out: shaped rewards. With
+`scale` < 1/2 no shaping outweighs one success.
 Shape letters: T decisions of one chunk.
 """
 

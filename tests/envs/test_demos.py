@@ -1,10 +1,15 @@
 """Demonstrations: recorded, read back, replayed; LIBERO's layout; damage is named, nothing half-written."""
 
 import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 
 from core.types import TaskId
@@ -24,6 +29,7 @@ RECORDING = Recording(
     keep_failures=False,
 )
 TASK = TaskId(suite="libero_spatial", index=0)
+VLARL = "from cli.main import main; raise SystemExit(main())"
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +156,40 @@ def test_recording_over_processes_repeats_itself_and_keeps_what_is_there(demo: D
     np.testing.assert_array_equal(heard[0].frames, demo.frames)
     with DemoFile(path) as demos:
         assert [d.start for d in demos] == [RECORDING.start(0), RECORDING.start(1)]
+
+
+def test_a_writer_removes_what_a_killed_one_left_but_nobody_elses(demo: Demo, tmp_path: Path) -> None:
+    killed = tmp_path / ".a.hdf5.123.part"
+    killed.write_bytes(b"half a file")
+    with DemoWriter(tmp_path / "a.hdf5", task(TASK), {}) as first:
+        assert not killed.exists()
+        (partial,) = tmp_path.iterdir()
+        beside = partial.rename(tmp_path / ".a.hdf5.456.part")
+        with DemoWriter(tmp_path / "a.hdf5", task(TASK), {}):
+            assert beside.exists()
+        beside.rename(partial)
+        first.add(demo)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.hdf5"]
+
+
+def test_a_recording_killed_by_force_leaves_no_process_and_no_file(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", VLARL, "demos", "record", "--tasks", "0", "--processes", "2"]
+    recording = subprocess.Popen([*command, "--out", str(tmp_path)], stdout=subprocess.DEVNULL)
+    path = demo_path(tmp_path, task(TASK))
+    children = psutil.Process(recording.pid).children
+    wait_until(lambda: len(children()) == 3, timeout_s=120)  # two workers and Python's own tracker
+    assert list(path.parent.glob(".*.part"))
+    workers = children()
+    recording.kill()
+    recording.wait()
+    wait_until(lambda: not psutil.wait_procs(workers, timeout=0.1)[1], timeout_s=20)
+    assert not path.exists()
+    DemoWriter(path, task(TASK), {}).discard()
+    assert list(path.parent.iterdir()) == []
+
+
+def wait_until(condition: Callable[[], object], timeout_s: float) -> None:
+    deadline_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
