@@ -79,6 +79,7 @@ def connect(config: Config) -> None:
             refuse_open_dashboard(joined["webui_url"])
     else:
         ray.init(
+            address="local",
             include_dashboard=False,
             log_to_driver=False,
             _node_ip_address="127.0.0.1",
