@@ -82,7 +82,6 @@ def connect(config: Config) -> None:
             address="local",
             include_dashboard=False,
             log_to_driver=False,
-            _node_ip_address="127.0.0.1",
             object_store_memory=_object_store_bytes(config),
         )
 

@@ -8,6 +8,9 @@ import sys
 
 LOCAL = {
     "RAY_AUTH_MODE": "token",
+    # Not only for Windows: without it Ray listens on every address of the machine, whatever address
+    # it is given; with it on loopback alone.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # A killed worker takes its children (simulators, engines) with it.
     "RAY_kill_child_processes_on_worker_exit_with_raylet_subreaper": "1",
     # Ray's default of 15 lets every other process of the machine go before the run.

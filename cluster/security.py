@@ -22,10 +22,10 @@ MEND = (
 def is_loopback(host: str) -> bool:
     """Whether a host, by name or number, is this machine only."""
     try:
-        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+        addresses = {ipaddress.ip_address(info[4][0]) for info in socket.getaddrinfo(host, None)}
     except OSError:
         return False
-    return all(ipaddress.ip_address(address).is_loopback for address in addresses)
+    return all((getattr(address, "ipv4_mapped", None) or address).is_loopback for address in addresses)
 
 
 def refuse_open_dashboard(address: str) -> None:

@@ -16,8 +16,7 @@ from pathlib import Path
 from cluster.ray_settings import prepare_local
 prepare_local()
 import ray
-ray.init("local", include_dashboard=False, num_cpus=1,
-    _node_ip_address="127.0.0.1", object_store_memory=100 * 2**20)
+ray.init("local", include_dashboard=False, num_cpus=1, object_store_memory=100 * 2**20)
 from cluster.operator_metrics import RayMetricsWriter
 writer = RayMetricsWriter(Path(sys.argv[1]))
 values = {"learner/kl": 0.25, "learner/entropy": float("nan"), "curriculum/success/libero_spatial/3": 0.5}

@@ -2,6 +2,9 @@
 
 import ast
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -23,9 +26,32 @@ def test_every_ray_that_we_start_asks_for_a_token(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     monkeypatch.setattr(ray_settings.sys, "modules", {})
     ray_settings.prepare_local()
-    import os
-
     assert os.environ["RAY_AUTH_MODE"] == "token"
+
+
+LISTENERS = """
+from cluster.ray_settings import prepare_local
+prepare_local()
+import psutil
+from cluster.distributed import connect
+from core.config import Config
+connect(Config())
+me = psutil.Process()
+for process in [me, *me.children(recursive=True)]:
+    for connection in process.net_connections("inet"):
+        if connection.status == psutil.CONN_LISTEN:
+            print("listens", connection.laddr.ip)
+"""
+
+
+def test_a_ray_of_our_own_is_reached_from_this_machine_only_and_joins_no_other() -> None:
+    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
+    run = subprocess.run(
+        [sys.executable, "-c", LISTENERS], env=environment, check=True, capture_output=True, text=True
+    )
+    listeners = {line.split()[1] for line in run.stdout.splitlines() if line.startswith("listens")}
+    assert listeners
+    assert all(is_loopback(listener) for listener in listeners), listeners
 
 
 @pytest.mark.parametrize(
@@ -82,6 +108,7 @@ def test_a_dashboard_on_the_network_must_refuse_strangers(
 def test_only_the_loopback_is_loopback() -> None:
     assert is_loopback("127.0.0.1")
     assert is_loopback("::1")
+    assert is_loopback("::ffff:127.0.0.1")
     assert is_loopback("localhost")
     assert not is_loopback("0.0.0.0")
     assert not is_loopback("no-such-host.invalid")
