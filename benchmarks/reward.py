@@ -1,14 +1,21 @@
 """The process reward model's measured targets; the last line is JSON.
 
-  python -m benchmarks.reward --model demo/rprm --demos demos
+  vlarl demos record --suite libero_spatial --episodes 20 --noise 1.5 --first 50000 --keep-failures \\
+                     --assets primitive --out reward_test/expert          (and libero_object)
+  python -m benchmarks.reward_rollouts demo/policy --suite libero_spatial --episodes 4 --first 60000 \\
+                     --held-out --out reward_test/policy/libero_spatial
+  python -m benchmarks.reward
 
-Labels are compared on all of the expert's episodes, everything else on held-out starts alone. Scoring is
-timed in CPU seconds, since that is what it takes from the rest of the loop.
+In: a reward model, episodes that it was not trained on. Out: the table and the JSON. Labels are compared on
+all of the expert's episodes, everything else on held-out starts alone. Scoring is timed in CPU seconds,
+since that is what it takes from the rest of the loop.
 """
 
 import argparse
+import dataclasses
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +25,10 @@ from benchmarks.report import Row, at_least, below, not_measured, print_report
 from benchmarks.reward_labels import Matches, compare_keyframes
 from envs.demos import DemoFile
 from reward.checkpoint import RewardModel, load_reward_model
-from reward.episodes import Episode, is_held_out, label_demo, thin_out
+from reward.episodes import Episode, Labelled, is_held_out, label_demo, label_recorded, thin_out
 from reward.evaluation import Quality, quality, score_episode
 from reward.labels import LabelOptions, gripper_keyframes
+from reward.recorded import RECORDED_SUFFIX, read_recorded
 
 STRIDE = 4
 """Environment steps of a decision: what the loop scores."""
@@ -33,39 +41,55 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--demos", type=Path, nargs="+", required=True, help="files, or folders of them")
+    parser.add_argument("--model", type=Path, default=Path("demo/reward"))
+    parser.add_argument(
+        "--episodes", type=Path, default=Path("reward_test"), help="folder of .hdf5 and .npz files"
+    )
     parser.add_argument(
         "--decision-rate", type=float, default=50.0, help="decisions/s of the loop on this machine's cores"
     )
     args = parser.parse_args()
     torch.set_num_threads(1)
     model = load_reward_model(args.model)
-    files = [
-        file for path in args.demos for file in (sorted(path.rglob("*.hdf5")) if path.is_dir() else [path])
-    ]
-    matches, held_out = _read(files, model.network.cameras)
+    matches, held_out = _read(_files(args.episodes), model.network.cameras)
     scored = [(episode, score_episode(model, episode)) for episode in held_out]
     whole = quality([(episode.success, scores) for episode, scores in scored])
-    _print_suites(scored)
+    _print_groups(scored)
     print_report(
         "reward", [*_labels(matches), *_quality(whole), _throughput(model, held_out[0], args.decision_rate)]
     )
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.rglob("*") if path.suffix in (".hdf5", RECORDED_SUFFIX))
+    if not files:
+        raise ValueError(
+            f"{folder} holds no episodes; `python -m benchmarks.reward --help` says how to record some"
+        )
+    return files
 
 
 def _read(files: list[Path], cameras: tuple[str, ...]) -> tuple[Matches, list[Episode]]:
     """Label matches over the expert's episodes, and the held-out episodes of anybody."""
     matches, held_out = Matches(num_true=0, num_found=0, num_matched=0), []
     for path in files:
-        with DemoFile(path) as demos:
-            for index, demo in enumerate(demos):
-                name = f"{path.parent.name}/{path.stem}/{index}"
-                labelled = label_demo(demo, demos.instruction, name, LabelOptions())
-                if EXPERT_PHASE in demo.phases:
-                    matches += compare_keyframes(demo, gripper_keyframes(labelled.motion, LabelOptions()))
-                if is_held_out(labelled.start):
-                    held_out.append(thin_out(labelled, STRIDE, cameras))
+        for labelled, phases in _labelled(path):
+            if EXPERT_PHASE in phases:
+                matches += compare_keyframes(phases, gripper_keyframes(labelled.motion, LabelOptions()))
+            if is_held_out(labelled.start):
+                held_out.append(thin_out(labelled, STRIDE, cameras))
     return matches, held_out
+
+
+def _labelled(path: Path) -> Iterator[tuple[Labelled, Sequence[str]]]:
+    """Episodes, named by where they came from, with the expert's phases if it was the expert."""
+    name = f"{path.parent.parent.name} on {path.parent.name}/{path.stem}"
+    if path.suffix == RECORDED_SUFFIX:
+        yield dataclasses.replace(label_recorded(read_recorded(path), LabelOptions()), name=name), ()
+        return
+    with DemoFile(path) as demos:
+        for index, demo in enumerate(demos):
+            yield label_demo(demo, demos.instruction, f"{name}/{index}", LabelOptions()), demo.phases
 
 
 def _labels(matches: Matches) -> list[Row]:
@@ -107,8 +131,8 @@ def _throughput(model: RewardModel, episode: Episode, decision_rate: float) -> R
     return below("share of one CPU that keeps up with the loop", decision_rate / rate, 0.2, note)
 
 
-def _print_suites(scored: list[tuple[Episode, np.ndarray]]) -> None:
-    """The same figures, by where episodes came from."""
+def _print_groups(scored: list[tuple[Episode, np.ndarray]]) -> None:
+    """The same figures, by who played them."""
     groups: dict[str, list[tuple[bool, np.ndarray]]] = defaultdict(list)
     for episode, scores in scored:
         groups[episode.name.split("/")[0]].append((episode.success, scores))

@@ -1,12 +1,10 @@
 """Keyframe labels against what the scripted expert says it did.
 
-In: demonstrations with the expert's phases, keyframes found from motion. Out: counts of matches.
+In: the expert's phases, sample by sample, keyframes found from motion. Out: counts of matches.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from envs.demos import Demo
 
 TOLERANCE = 5
 """Samples (a quarter of a second) that a keyframe may lie from the event it is meant for."""
@@ -37,10 +35,10 @@ class Matches:
         return self.num_matched / max(1, self.num_found)
 
 
-def compare_keyframes(demo: Demo, keyframes: Sequence[int]) -> Matches:
+def compare_keyframes(phases: Sequence[str], keyframes: Sequence[int]) -> Matches:
     """Each event takes the nearest keyframe within reach that no other has taken."""
     free = set(keyframes)
-    events = true_events(demo.phases)
+    events = true_events(phases)
     for event in events:
         near = [keyframe for keyframe in free if abs(keyframe - event) <= TOLERANCE]
         if near:

@@ -111,7 +111,8 @@ def _has_moved_objects(motion: Motion, options: LabelOptions, span: slice) -> bo
     """Whether an object moved for a good part of the time; taken for granted where none was recorded."""
     if motion.object_speed is None:
         return True
-    return bool((motion.object_speed[span] > options.moving_speed).mean() >= CARRIED_SHARE)
+    moving = motion.object_speed[span] > options.moving_speed
+    return bool(moving.sum() >= max(1.0, CARRIED_SHARE * len(moving)))
 
 
 def motion_keyframes(motion: Motion, options: LabelOptions) -> list[int]:

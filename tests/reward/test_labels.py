@@ -158,7 +158,7 @@ def test_keyframes_meet_the_experts_phases() -> None:
         keep_failures=False,
     )
     demo = record_episode(recording, recording.start(0))
-    matches = compare_keyframes(demo, gripper_keyframes(motion_of_demo(demo), OPTIONS))
+    matches = compare_keyframes(demo.phases, gripper_keyframes(motion_of_demo(demo), OPTIONS))
     assert matches.num_true >= 1
     assert matches.num_found == matches.num_matched == matches.num_true
     env = LiberoEnv(task(recording.start(0).task), assets=resolve_assets("primitive"), render=None)
