@@ -31,6 +31,7 @@ def make_loop(config: Config, policy: PolicyClient, episodes: Path, *, actor: in
         max_steps=env.max_steps,
         step_timeout_s=env.step_timeout_s,
         simulator=partial(LiberoSimulator, first_worker=actor * env.workers_per_actor),
+        has_spare=True,
     )
     return RolloutLoop(
         pool,

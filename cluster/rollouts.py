@@ -110,7 +110,7 @@ class Rollouts:
         events = self._fleet.poll(POLL_S)
         for event in events:
             if isinstance(event, Failed):
-                self._supervisor.note(Fault.ENVIRONMENT, f"{event.env}: {event.reason}")
+                self._supervisor.note(Fault.ENVIRONMENT, event.env, event.reason)
         return events
 
     def _begin(self, slot: int) -> Grant:

@@ -45,16 +45,17 @@ class Supervisor:
         found = set()
         for part in self._parts:
             for member, reason in part.lost().items():
-                self.note(part.fault, f"{member}: {reason}")
+                self.note(part.fault, member, reason)
                 part.mend(member)
                 found.add(part.fault)
         return found
 
-    def note(self, fault: Fault, reason: str) -> None:
-        """Count a failure and put it on record."""
+    def note(self, fault: Fault, member: int, reason: str) -> None:
+        """Count a failure of one member of a kind, and put it on record."""
+        reason = f"{member}: {reason}"
         self.counts[fault] += 1
         self._in_a_row[fault] += 1
-        self._writer.event("fault", fault=fault.value, reason=reason, count=self.counts[fault])
+        self._writer.event("fault", fault=fault.value, member=member, reason=reason, count=self.counts[fault])
         if self._in_a_row[fault] > MAX_FAULTS_IN_A_ROW:
             raise RuntimeError(
                 f"{fault.value} failed {MAX_FAULTS_IN_A_ROW} times without an update: {reason}"

@@ -40,7 +40,10 @@ def poison_gradient() -> None:
 
 
 def poison_adapter() -> None:
-    """The next adapter that the learner hands out is not numbers."""
+    """The adapter that the learner hands out after its next update is not numbers.
+
+    Not simply the next one: that may be the one that goes into a checkpoint, which no replica sees.
+    """
     from learner.learner import Learner
 
     def poisoned(export: Callable[..., Any], learner: Learner) -> Any:
@@ -49,7 +52,12 @@ def poison_adapter() -> None:
             tensor[...] = float("nan")
         return adapter
 
-    _once(Learner, "adapter", poisoned)
+    def update(original: Callable[..., Any], *args: Any) -> Any:
+        report = original(*args)
+        _once(Learner, "adapter", poisoned)
+        return report
+
+    _once(Learner, "update", update)
 
 
 def fill_object_store(seconds: float) -> None:

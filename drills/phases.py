@@ -7,11 +7,14 @@ import time
 from collections.abc import Set
 from dataclasses import dataclass
 
+from drills.record import Event, steps_per_s
 from drills.system import DrillError, System
-from drills.table import EVERYBODY, GIVEN_UP_S, Drill
+from drills.table import ENVS_PER_ACTOR, EVERYBODY, GIVEN_UP_S, Drill
 
-WINDOW_S = 8.0
+WINDOW_S = 10.0
 """Over which the rate before and after a fault is measured."""
+TAIL_S = 2.0
+"""Watched beyond that, so that the episodes that were open at its end are known as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +23,13 @@ class Outcome:
 
     drill: Drill
     recovery_s: float
-    clean: float
-    """Environment steps per second of all environments, before."""
+    before: float
+    """Environment steps per second of all environments."""
+    after: float
     others: float | None
-    """Rate of the environments that the fault does not touch, meanwhile against before; None without such."""
-    recovered: float
-    """Rate of all afterwards against before."""
+    """Rate of the environments that the fault did not touch, meanwhile against before and after; None
+    without such, and where it was not measured.
+    """
     num_dropped: int
     """Episodes that were interrupted."""
     num_updates_lost: int
@@ -34,38 +38,59 @@ class Outcome:
     """What did not hold; empty if all did."""
 
 
-def run(system: System, drill: Drill) -> Outcome:
-    """Measure, break, wait until all is well, measure."""
-    clean = _rates(system, WINDOW_S)
-    mark, counted = len(system.events), _num_faults(system)
-    began = time.monotonic()
-    failure = ""
-    try:
-        drill.inject(system)
-        system.wait_for(
-            lambda: _is_whole(system, drill, mark), f"recovery from {drill.name}", GIVEN_UP_S + drill.limit_s
+class Phases:
+    """Drills one after the other: what is measured after one is what was before the next."""
+
+    def __init__(self, system: System, *, timed: bool) -> None:
+        """Not `timed`, no rate is measured, and it does not matter how long a recovery takes."""
+        self._system, self._timed = system, timed
+        self._window = self._watch()
+
+    def run(self, drill: Drill) -> Outcome:
+        """Break, wait until all is well, measure."""
+        system, before = self._system, self._window
+        system.look_around()
+        mark = len(system.events)
+        began_s, failure = time.monotonic(), ""
+        try:
+            drill.inject(system)
+            system.wait_for(lambda: _is_whole(system, drill, mark), "recovery", GIVEN_UP_S)
+        except DrillError as error:
+            failure = str(error)
+        ended_s = time.monotonic()
+        self._window = after = self._watch()
+        events = system.events
+        others = EVERYBODY - (_touched(events[mark:], drill) or EVERYBODY)
+        return Outcome(
+            drill=drill,
+            recovery_s=ended_s - began_s,
+            before=self._pace(EVERYBODY, before),
+            after=self._pace(EVERYBODY, after),
+            others=self._others(others, before, (began_s, max(ended_s, began_s + WINDOW_S)), after),
+            num_dropped=sum(event["kind"] == "dropped" for event in events[mark:]),
+            num_updates_lost=_updates_lost(events, mark),
+            failure=failure
+            or _verdict(drill, ended_s - began_s, _num_faults(events[mark:]), timed=self._timed),
         )
-    except DrillError as error:
-        failure = str(error)
-    recovery_s = time.monotonic() - began
-    meanwhile = _steps(system, mark)
-    others = EVERYBODY - drill.affected
-    after = _rates(system, WINDOW_S) if not failure else {}
-    dropped = [event for event in system.events[mark:] if event["kind"] == "dropped"]
-    return Outcome(
-        drill=drill,
-        recovery_s=recovery_s,
-        clean=sum(clean.values()),
-        others=_share(_total(meanwhile, others) / recovery_s, _total(clean, others)) if others else None,
-        recovered=_share(sum(after.values()), sum(clean.values())),
-        num_dropped=len(dropped),
-        num_updates_lost=_updates_lost(system, mark),
-        failure=failure or _verdict(drill, recovery_s, _num_faults(system) - counted),
-    )
+
+    def _watch(self) -> tuple[float, float]:
+        began_s = time.monotonic()
+        if self._timed:
+            self._system.watch(WINDOW_S + TAIL_S)
+        return began_s, began_s + WINDOW_S
+
+    def _pace(self, envs: Set[int], window: tuple[float, float]) -> float:
+        return steps_per_s(self._system.events, envs, *window)
+
+    def _others(self, envs: Set[int], *windows: tuple[float, float]) -> float | None:
+        if not envs or not self._timed:
+            return None
+        before, meanwhile, after = (self._pace(envs, window) for window in windows)
+        return meanwhile / ((before + after) / 2) if before + after else 0.0
 
 
-def _verdict(drill: Drill, recovery_s: float, num_faults: int) -> str:
-    if recovery_s > drill.limit_s:
+def _verdict(drill: Drill, recovery_s: float, num_faults: int, *, timed: bool) -> str:
+    if timed and recovery_s > drill.limit_s:
         return f"took {recovery_s:.0f} s, not {drill.limit_s:.0f}"
     if drill.counted is None and num_faults:
         return f"{num_faults} parts were restarted"
@@ -75,47 +100,40 @@ def _verdict(drill: Drill, recovery_s: float, num_faults: int) -> str:
 def _is_whole(system: System, drill: Drill, mark: int) -> bool:
     """The failure is on record, and each environment that it touched has finished an episode since."""
     events = system.events[mark:]
-    if drill.counted is not None:
-        faults = [n for n, e in enumerate(events) if e["kind"] == "fault" and e["fault"] == drill.counted]
-        if not faults:
-            return False
-        mark, events = mark + faults[0], events[faults[0] :]
     if drill.shows is not None:
-        return drill.shows(system, mark)
-    finished = {event["env"] for event in events if event["kind"] == "episode"}
-    return finished >= (drill.affected or EVERYBODY)
+        return drill.shows(system, events)
+    touched = _touched(events, drill)
+    if not touched:
+        return False
+    if drill.counted is not None:
+        events = events[next(n for n, event in enumerate(events) if _is_fault(event, drill.counted)) :]
+    return {event["env"] for event in events if event["kind"] == "episode"} >= touched
 
 
-def _rates(system: System, seconds: float) -> dict[int, float]:
-    """Environment steps per second of each environment, from now on for so long."""
-    mark = len(system.events)
-    time.sleep(seconds)
-    return {env: steps / seconds for env, steps in _steps(system, mark).items()}
+def _touched(events: list[Event], drill: Drill) -> Set[int]:
+    """Environments that could not go on, as the run itself put it on record."""
+    members = [event["member"] for event in events if drill.counted and _is_fault(event, drill.counted)]
+    match drill.counted:
+        case "environment":
+            return set(members)
+        case "env_actor":
+            return {env for env in EVERYBODY if env // ENVS_PER_ACTOR in members}
+        case "replica":
+            return EVERYBODY if members else set()
+        case _:
+            return EVERYBODY
 
 
-def _steps(system: System, mark: int) -> dict[int, int]:
-    steps = dict.fromkeys(EVERYBODY, 0)
-    for event in system.events[mark:]:
-        if event["kind"] == "episode":
-            steps[event["env"]] += event["steps"]
-    return steps
+def _is_fault(event: Event, kind: str) -> bool:
+    return event["kind"] == "fault" and event["fault"] == kind
 
 
-def _total(rates: dict[int, float] | dict[int, int], envs: Set[int]) -> float:
-    return float(sum(rates[env] for env in envs))
+def _num_faults(events: list[Event]) -> int:
+    return sum(event["kind"] == "fault" for event in events)
 
 
-def _share(now: float, before: float) -> float:
-    return now / before if before else float("nan")
-
-
-def _num_faults(system: System) -> int:
-    return sum(event["kind"] == "fault" for event in system.events)
-
-
-def _updates_lost(system: System, mark: int) -> int:
+def _updates_lost(events: list[Event], mark: int) -> int:
     """How often an update with the number of an earlier one was made."""
-    events = system.events
     before = max((e["update"] for e in events[:mark] if e["kind"] == "trained"), default=0)
     again = [e["update"] for e in events[mark:] if e["kind"] == "trained" and e["update"] <= before]
     return len(again)

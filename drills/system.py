@@ -4,6 +4,7 @@ break parts of it.
 In: words of `vlarl train`. Out: what the run folder says, processes by kind, and what the run left behind.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import psutil
 
 from core.metrics import read_lines
 from drills import orders
+from drills.record import Event, Record
 
 KINDS = {
     "environment": "envs.worker",
@@ -33,6 +35,7 @@ SECRETS = {"RAY_AUTH_TOKEN": "drill-secret-0123456789abcdef0123456789", "HF_TOKE
 RAY_ITSELF = ("gcs_server", "raylet")
 POLL_S = 0.1
 PATIENCE_S = 900.0
+LAST_BYTES = 2**16
 SHARED_MEMORY = "/dev/shm/"
 
 
@@ -42,6 +45,7 @@ class System:
     def __init__(self, folder: Path, words: list[str], run: Path) -> None:
         self.run, self.log = run, folder / f"{run.name}.txt"
         self._words = words
+        self._record = Record(run)
         self._orders = Path(tempfile.mkdtemp(prefix="orders-", dir=folder))
         self._family: dict[int, psutil.Process] = {}
         self._shared_memory: set[str] = set()
@@ -74,12 +78,26 @@ class System:
         self.process.wait()
 
     @property
-    def events(self) -> list[dict[str, Any]]:
-        return list(read_lines(self.run / "events.jsonl"))
+    def events(self) -> list[Event]:
+        return self._record.events()
 
     @property
     def updates(self) -> list[dict[str, Any]]:
         return list(read_lines(self.run / "metrics.jsonl"))
+
+    @property
+    def last_updates(self) -> list[dict[str, Any]]:
+        """The newest few, at little cost."""
+        content = (self.run / "metrics.jsonl").read_bytes()
+        *lines, _ = content[-LAST_BYTES:].split(b"\n")
+        return [json.loads(line) for line in lines[len(content) > LAST_BYTES :]]
+
+    def watch(self, seconds: float) -> None:
+        """See for so long what happens, when it happens."""
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            self._record.events()
+            time.sleep(POLL_S)
 
     def wait_for(self, condition: Callable[[], bool], what: str, limit_s: float = PATIENCE_S) -> float:
         """Seconds until it holds; fails with the end of the log if the run ends or the time does."""
@@ -93,23 +111,22 @@ class System:
         return time.monotonic() - began
 
     def pids(self, kind: str) -> list[int]:
-        """Living processes of one kind, oldest first."""
-        self.look_around()
+        """Living processes of one kind, the one that has worked most first: a spare has hardly worked."""
         found = []
-        for member in self._family.values():
+        for member in psutil.Process(self.process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if KINDS[kind] in " ".join(member.cmdline()) and member.status() != psutil.STATUS_ZOMBIE:
-                    found.append((member.create_time(), member.pid))
-        return [pid for _, pid in sorted(found)]
+                    found.append((member.cpu_times().user, member.pid))
+        return [pid for _, pid in sorted(found, reverse=True)]
 
     def signal(self, kind: str, number: signal.Signals) -> int:
-        """To the oldest process of a kind, the run itself included; returns its id."""
+        """To a process of a kind, the run itself included; returns its id."""
         pid = self.process.pid if kind == "driver" else self.pids(kind)[0]
         os.kill(pid, number)
         return pid
 
     def order(self, kind: str, name: str, **arguments: Any) -> None:
-        """Let the oldest process of a kind make a fault in itself; returns when it has read the order."""
+        """Let a process of a kind make a fault in itself; returns when it has read the order."""
         pid = self.process.pid if kind == "driver" else self.pids(kind)[0]
         orders.give(self._orders, pid, name, **arguments)
         self.wait_for(lambda: orders.is_taken(self._orders, pid), f"order {name} was read", 60.0)

@@ -8,18 +8,20 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from drills.record import Event
 from drills.system import System
 
 ENVS_PER_ACTOR = 2
-FIRST_ACTOR = frozenset(range(ENVS_PER_ACTOR))
-"""Environments of the oldest actor; the faults of environments and actors are made there."""
 EVERYBODY = frozenset(range(2 * ENVS_PER_ACTOR))
-NOBODY: frozenset[int] = frozenset()
+"""The environments of a drilled run, which has two actors."""
 HANG_S = 30.0 + 5.0
 """Until a hang is noticed: `cluster.heartbeat`."""
 STEP_TIMEOUT_S = 5.0
 GIL_S = 5.0
-GIVEN_UP_S = 120.0
+UPDATES_S = 60.0
+"""A few updates, whatever else is going on."""
+GIVEN_UP_S = 300.0
+"""After which a drill has failed on any machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,28 +32,31 @@ class Drill:
     """What must hold, in words."""
     limit_s: float
     """Within which the system must be whole again."""
-    affected: frozenset[int]
-    """Environments that cannot go on meanwhile; of the others the rate is measured."""
     counted: str | None = None
     """Kind of failure that must be counted; None if nothing must be restarted."""
-    shows: Callable[[System, int], bool] | None = None
-    """Instead of episodes: what shows, in the run folder from this event on, that all is well."""
+    shows: Callable[[System, list[Event]], bool] | None = None
+    """Instead of episodes: whether the run, and its events since the fault, show that all is well."""
 
 
-def _updated(name: str) -> Callable[[System, int], bool]:
+def _updated(name: str) -> Callable[[System, list[Event]], bool]:
     """An update since then that says so by a metric."""
 
-    def shows(system: System, since: int) -> bool:
-        numbers = {event["update"] for event in system.events[since:] if event["kind"] == "trained"}
-        return any(line.get(name) for line in system.updates if line["update"] in numbers)
+    def shows(system: System, events: list[Event]) -> bool:
+        numbers = {event["update"] for event in events if event["kind"] == "trained"}
+        return any(line.get(name) for line in system.last_updates if line["update"] in numbers)
 
     return shows
 
 
-def _trained(system: System, since: int) -> bool:
+def _trained(system: System, events: list[Event]) -> bool:
+    """An update since then, and since the failure that was put on record if there is one."""
+    kinds = [event["kind"] for event in events]
+    return "trained" in kinds[kinds.index("fault") if "fault" in kinds else 0 :]
+
+
+def _trained_again(system: System, events: list[Event]) -> bool:
     """An update since the failure was put on record."""
-    kinds = [event["kind"] for event in system.events[since:]]
-    return "fault" in kinds and "trained" in kinds[kinds.index("fault") :]
+    return any(event["kind"] == "fault" for event in events) and _trained(system, events)
 
 
 def _kill(kind: str) -> Callable[[System], object]:
@@ -72,7 +77,6 @@ SHORT = (
         inject=_kill("environment"),
         holds="its episodes are dropped, it is back, others go on",
         limit_s=5.0,
-        affected=FIRST_ACTOR,
         counted="environment",
     ),
     Drill(
@@ -80,31 +84,27 @@ SHORT = (
         inject=lambda system: system.order("environment", "poison_state"),
         holds="the episode is dropped, the environment is back",
         limit_s=5.0,
-        affected=FIRST_ACTOR,
         counted="environment",
     ),
     Drill(
         name="a reward that is not a number",
         inject=lambda system: system.order("env_actor", "poison_reward"),
         holds="its chunk is quarantined",
-        limit_s=GIVEN_UP_S,
-        affected=NOBODY,
+        limit_s=UPDATES_S,
         shows=_updated("learner/decisions_quarantined"),
     ),
     Drill(
         name="a gradient that is not a number",
         inject=lambda system: system.order("learner", "poison_gradient"),
         holds="the step is skipped",
-        limit_s=GIVEN_UP_S,
-        affected=NOBODY,
+        limit_s=UPDATES_S,
         shows=_updated("learner/steps_skipped"),
     ),
     Drill(
         name="an adapter that is not numbers",
         inject=lambda system: system.order("learner", "poison_adapter"),
         holds="replicas refuse it, the next one is accepted",
-        limit_s=GIVEN_UP_S,
-        affected=NOBODY,
+        limit_s=UPDATES_S,
         shows=_updated("weights/refused"),
     ),
     Drill(
@@ -112,7 +112,6 @@ SHORT = (
         inject=_hold("env_actor"),
         holds="nothing is restarted",
         limit_s=GIL_S + 10.0,
-        affected=FIRST_ACTOR,
     ),
 )
 
@@ -122,7 +121,6 @@ REST = (
         inject=_stop("environment"),
         holds="it is replaced after env.step_timeout_s",
         limit_s=STEP_TIMEOUT_S + 5.0,
-        affected=FIRST_ACTOR,
         counted="environment",
     ),
     Drill(
@@ -130,7 +128,6 @@ REST = (
         inject=_kill("env_actor"),
         holds="its episodes are dropped, it is back, others go on",
         limit_s=30.0,
-        affected=FIRST_ACTOR,
         counted="env_actor",
     ),
     Drill(
@@ -138,7 +135,6 @@ REST = (
         inject=_stop("env_actor"),
         holds="it is replaced",
         limit_s=HANG_S + 30.0,
-        affected=FIRST_ACTOR,
         counted="env_actor",
     ),
     Drill(
@@ -146,7 +142,6 @@ REST = (
         inject=_kill("replica"),
         holds="it serves the current weights before any request; no request is lost",
         limit_s=60.0,
-        affected=EVERYBODY,
         counted="replica",
     ),
     Drill(
@@ -154,7 +149,6 @@ REST = (
         inject=_stop("replica"),
         holds="it is replaced",
         limit_s=HANG_S + 60.0,
-        affected=EVERYBODY,
         counted="replica",
     ),
     Drill(
@@ -162,69 +156,60 @@ REST = (
         inject=_kill("learner"),
         holds="the group goes on from the last checkpoint; at most one interval is lost",
         limit_s=90.0,
-        affected=NOBODY,
         counted="learner",
-        shows=_trained,
+        shows=_trained_again,
     ),
     Drill(
         name="a learner rank hangs",
         inject=_stop("learner"),
         holds="the same",
         limit_s=HANG_S + 90.0,
-        affected=NOBODY,
         counted="learner",
-        shows=_trained,
+        shows=_trained_again,
     ),
     Drill(
         name="kill -9 of the reward model",
         inject=_kill("reward"),
         holds="updates wait for it (reward.when_down=pause); its scores are asked for again",
         limit_s=60.0,
-        affected=NOBODY,
         counted="reward",
-        shows=_trained,
+        shows=_trained_again,
     ),
     Drill(
         name=f"interpreter lock held for {GIL_S:.0f} s in the replica",
         inject=_hold("replica"),
         holds="nothing is restarted",
         limit_s=GIL_S + 10.0,
-        affected=EVERYBODY,
     ),
     Drill(
         name=f"interpreter lock held for {GIL_S:.0f} s in the learner",
         inject=_hold("learner"),
         holds="nothing is restarted",
         limit_s=GIL_S + 10.0,
-        affected=NOBODY,
     ),
     Drill(
         name=f"interpreter lock held for {GIL_S:.0f} s in the controller",
         inject=_hold("driver"),
         holds="nothing is restarted",
         limit_s=GIL_S + 10.0,
-        affected=EVERYBODY,
     ),
     Drill(
         name="object store full for 10 s",
         inject=lambda system: system.order("driver", "fill_object_store", seconds=10.0),
         holds="chunks are spilled or wait; nothing is lost",
-        limit_s=GIVEN_UP_S,
-        affected=NOBODY,
-        shows=lambda system, since: "trained" in [event["kind"] for event in system.events[since:]],
+        limit_s=UPDATES_S,
+        shows=_trained,
     ),
     Drill(
         name="the clock jumps an hour ahead in the controller",
         inject=lambda system: system.order("driver", "jump_clock", seconds=3600.0),
         holds="nothing is restarted",
         limit_s=10.0,
-        affected=NOBODY,
     ),
     Drill(
         name="the clock jumps two hours back in the controller",
         inject=lambda system: system.order("driver", "jump_clock", seconds=-7200.0),
         holds="nothing is restarted",
         limit_s=10.0,
-        affected=NOBODY,
     ),
 )

@@ -62,5 +62,10 @@ class Raised:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Worker to pool, once and before anything else: all that takes a fresh process time is done."""
+
+
 Request = Reset | Step
 Reply = Done | Raised

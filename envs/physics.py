@@ -228,6 +228,11 @@ def _check_finite(is_finite: bool) -> None:
         raise SimulationDivergedError("The simulator's state is no longer finite.")
 
 
+def warm_up() -> None:
+    """The first call of compiled code costs a process nearly a second, whichever it is."""
+    _rotation_matrix(np.ones(3))
+
+
 @cache
 def _load_library() -> None:
     """Makes the functions of the library that `mujoco` has loaded known to the compiler."""

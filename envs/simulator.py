@@ -75,6 +75,11 @@ class LiberoSimulator:
         from envs.libero_setup import prepare
 
         prepare(self.assets)
+        import libero.libero.envs  # noqa: F401  # takes seconds, now rather than at the first reset
+
+        import envs.physics
+
+        envs.physics.warm_up()
 
     def check(self, start: Start) -> None:
         suites.task(start.task)

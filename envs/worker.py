@@ -1,7 +1,7 @@
 """One worker process, `python -m envs.worker`, started by a pool: simulates its share of the environments.
 
 In: a `Simulator` and then requests, over the inherited pipe. Out: replies over the same pipe, frames in
-shared memory.
+shared memory. `Prepared` is the first of them; until then a spare uses only CPU that nobody else wants.
 
 Three threads. The first simulates and draws (OpenGL stays in it), one request after the other. The second
 listens to the pipe and ends the process when the owner closes it. The third builds a task's simulation when
@@ -17,8 +17,10 @@ import threading
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any
@@ -26,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from core.types import TaskId
-from envs.messages import Done, FailureKind, Raised, Reply, Request, Reset, Step
+from envs.messages import Done, FailureKind, Prepared, Raised, Reply, Request, Reset, Step
 from envs.orphans import die_with
 from envs.shared_frames import SharedFrames
 from envs.simulator import Environment, NotFiniteError, Simulator
@@ -35,6 +37,8 @@ THREAD_SWITCH_S = 0.0005
 """MuJoCo gives up the interpreter lock at every call; the default of 5 ms would make a step wait that long
 each time.
 """
+
+LOWEST_PRIORITY = 19
 
 StepResult = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
 
@@ -142,13 +146,27 @@ def _advance(env: Environment, request: Request) -> StepResult:
     return observation, 0.0, False, False, info
 
 
+def _in_the_background(act: Callable[[], None]) -> None:
+    """In a thread of its own, because a thread that has given up its priority cannot have it back."""
+
+    def act_later_than_others() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        act()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(act_later_than_others).result()
+
+
 def main(connection_fd: int, frames_fd: int, owner_pid: int) -> None:
     die_with(owner_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the owner, which closes the pipe
     sys.setswitchinterval(THREAD_SWITCH_S)
     connection = Connection(connection_fd)
-    simulator, number, num_slots, shape = connection.recv()
-    simulator.prepare(number)
+    simulator, number, is_spare, num_slots, shape = connection.recv()
+    prepare = partial(simulator.prepare, number)
+    _in_the_background(prepare) if is_spare else prepare()
+    with contextlib.suppress(ConnectionError):  # the owner has closed the pool already
+        connection.send(Prepared())
     Worker(connection, simulator, SharedFrames(num_slots, shape, frames_fd)).serve()
 
 

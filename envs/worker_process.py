@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from envs.messages import FailureKind, Reply, Request, Reset
+from envs.messages import FailureKind, Prepared, Reply, Request, Reset
 from envs.shared_frames import SharedFrames
 from envs.simulator import Simulator
 
@@ -52,11 +52,19 @@ class _Sent:
 
 class WorkerProcess:
     def __init__(
-        self, number: int, simulator: Simulator, frames: SharedFrames, *, limits: Limits, launcher: Executor
+        self,
+        number: int,
+        simulator: Simulator,
+        frames: SharedFrames,
+        *,
+        limits: Limits,
+        launcher: Executor,
+        is_spare: bool,
     ) -> None:
         """`launcher` is a thread that outlives the worker: the kernel ends a worker with the thread that
-        started it.
+        started it. A spare prepares itself without haste.
         """
+        self._is_prepared = False
         ours, theirs = socket.socketpair()
         self._process = launcher.submit(_launch, theirs.fileno(), frames.fd).result()
         theirs.close()
@@ -64,7 +72,7 @@ class WorkerProcess:
         self._limits = limits
         self._in_flight: dict[int, _Sent] = {}
         self._last_reply_s = time.monotonic()
-        self._send((simulator, number, frames.num_slots, frames.shape))
+        self._send((simulator, number, is_spare, frames.num_slots, frames.shape))
 
     @property
     def pid(self) -> int:
@@ -76,15 +84,22 @@ class WorkerProcess:
 
     def receive(self) -> Reply | None:
         """The next reply that has arrived, if any; raises `WorkerLostError` at the end of the pipe."""
-        try:
-            if not self.connection.poll():
-                return None
-            reply: Reply = self.connection.recv()
-        except (EOFError, ConnectionError):
-            raise WorkerLostError(FailureKind.DIED, f"Worker {self.pid} {self._exit_reason()}.") from None
+        reply = self._next_message()
+        if isinstance(reply, Prepared):
+            self._is_prepared = True
+            reply = self._next_message()
+        if reply is None:
+            return None
+        assert not isinstance(reply, Prepared)
         del self._in_flight[reply.env]
         self._last_reply_s = time.monotonic()
         return reply
+
+    def is_prepared(self) -> bool:
+        """Whether it would answer a first request without delay; raises `WorkerLostError` if it has ended."""
+        assert not self._in_flight
+        self.receive()
+        return self._is_prepared
 
     def deadline_s(self) -> float:
         """`time.monotonic()` at which this worker counts as hung."""
@@ -112,6 +127,15 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _next_message(self) -> Reply | Prepared | None:
+        try:
+            if not self.connection.poll():
+                return None
+            message: Reply | Prepared = self.connection.recv()
+        except (EOFError, ConnectionError):
+            raise WorkerLostError(FailureKind.DIED, f"Worker {self.pid} {self._exit_reason()}.") from None
+        return message
 
     def _deadline_of(self, sent: _Sent) -> float:
         if isinstance(sent.request, Reset):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from core.types import Start, StateSource, TaskId
+from envs import worker
 from envs.assets import resolve_assets
 from envs.messages import FailureKind
 from envs.vector import EnvFailed, EnvPool, EnvReady, Event
@@ -303,6 +305,73 @@ def test_a_hung_worker_is_killed_at_its_deadline_and_others_go_on() -> None:
         pool.restart(2)
         assert reset(pool, 2, start()).info["num_steps"] == 0
         assert step(pool, 1, STILL).info["num_steps"] == 2
+
+
+Pids = Callable[[], set[int]]
+
+
+@pytest.fixture
+def worker_pids() -> Pids:
+    """Worker processes of this process that live now and were not there before the test."""
+    before = set(psutil.Process().children())
+
+    def pids() -> set[int]:
+        new = set(psutil.Process().children()) - before
+        return {child.pid for child in new if child.status() != psutil.STATUS_ZOMBIE}
+
+    return pids
+
+
+def test_a_spare_takes_the_place_of_a_lost_worker_and_is_replaced(worker_pids: Pids) -> None:
+    with make_fake(2, 2, has_spare=True) as pool:
+        (spare,) = worker_pids() - {pool.worker_pid(0), pool.worker_pid(1)}
+        for expected in (spare, None):  # the second time, it is a spare that was launched meanwhile
+            wait_for_a_prepared_spare(pool)
+            reset(pool, 0, start())
+            pool.step(0, command(fakes.DIE))
+            assert failures(events_of(pool, 1)) == {0: FailureKind.DIED}
+            waiting = worker_pids() - {pool.worker_pid(1)}
+            pool.restart(0)
+            assert {pool.worker_pid(0)} == waiting
+            assert expected in (pool.worker_pid(0), None)
+            assert reset(pool, 0, start()).info["num_steps"] == 0
+            assert len(worker_pids()) == 3
+
+
+def test_a_spare_that_died_or_is_not_ready_is_done_without(worker_pids: Pids) -> None:
+    with make_fake(1, 1, has_spare=True) as pool:
+        reset(pool, 0, start())
+        (spare,) = worker_pids() - {pool.worker_pid(0)}
+        os.kill(spare, signal.SIGKILL)
+        for _ in range(2):  # the second time the new spare has only just been launched
+            pool.step(0, command(fakes.DIE))
+            events_of(pool, 1)
+            pool.restart(0)
+            assert reset(pool, 0, start()).info["num_steps"] == 0
+    assert not worker_pids()
+
+
+def test_what_is_done_in_the_background_leaves_its_process_as_urgent_as_before() -> None:
+    before, during = thread_priority(), []
+    worker._in_the_background(lambda: during.append(thread_priority()))
+    assert during == [worker.LOWEST_PRIORITY]
+    assert thread_priority() == before
+
+
+def thread_priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+
+def wait_for_a_prepared_spare(pool: EnvPool) -> None:
+    assert pool._spare is not None
+    wait_until(pool._spare.is_prepared)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
 
 
 def test_a_worker_that_does_not_come_up_is_reported() -> None:
