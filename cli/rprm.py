@@ -95,7 +95,8 @@ def _label_sheet(labelled: "Labelled", options: "LabelOptions", path: Path) -> N
     from core.types import MAIN_CAMERA
     from reward.sheets import label_sheet
 
-    title = f"{labelled.instruction}: {labelled.name}, {_ending(labelled.motion.success_at is not None)}"
+    episode, ending = labelled.name.split("/")[-1], _ending(labelled.motion.success_at is not None)
+    title = f"{labelled.instruction}: episode {episode}, {ending}"
     frames = labelled.pictures((MAIN_CAMERA,))
     label_sheet(path, title, frames, labelled.motion, labelled.labels, options)
 
@@ -163,20 +164,34 @@ def _eval(args: argparse.Namespace) -> int:
 
 
 def _score_sheets(model: "RewardModel", episodes: "list[Episode]", folder: Path) -> None:
-    """The first success and the first failure of every task, one above the other."""
+    """Of every task a success, and of its failures the one that moves most and the one that stalls."""
     from reward.evaluation import score_episode
     from reward.motion import CONTROL_HZ
-    from reward.sheets import score_sheet
+    from reward.sheets import ScoredEpisode, score_sheet
 
     for number, task in enumerate(sorted({e.instruction for e in episodes})):
         shown = []
-        for success in (True, False):
-            for episode in [e for e in episodes if e.instruction == task and e.success == success][:1]:
-                until = slice(episode.until_success)
-                title = f"{task}: {episode.name}, {_ending(success)}"
-                scores = score_episode(model, episode)
-                shown.append((title, episode.frames[until], episode.steps[until] / CONTROL_HZ, scores))
+        for kind, episode in _examples([e for e in episodes if e.instruction == task]):
+            until = slice(episode.until_success)
+            scored = ScoredEpisode(
+                title=f"{kind}: {task} ({episode.name})",
+                success=episode.success,
+                frames=episode.frames[until],
+                seconds=episode.steps[until] / CONTROL_HZ,
+                scores=score_episode(model, episode),
+            )
+            shown.append(scored)
         score_sheet(folder / f"scores-{number:02d}.png", shown)
+
+
+def _examples(episodes: "list[Episode]") -> "list[tuple[str, Episode]]":
+    from reward.sheets import late_motion
+
+    successes = [("Success", episode) for episode in episodes if episode.success]
+    failures = [episode for episode in episodes if not episode.success]
+    failures.sort(key=lambda episode: late_motion(episode.frames), reverse=True)
+    stalls = [("Stall", episode) for episode in failures[1:]]
+    return successes[:1] + [("Failure", episode) for episode in failures[:1]] + stalls[-1:]
 
 
 def _files(paths: list[Path]) -> list[Path]:
