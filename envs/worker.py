@@ -1,7 +1,7 @@
 """One worker process, `python -m envs.worker`, started by a pool: simulates its share of the environments.
 
 In: a `Simulator` and then requests, over the inherited pipe. Out: replies over the same pipe, frames in
-shared memory. `Prepared` is the first of them; until then a spare uses only CPU that nobody else wants.
+shared memory. `Prepared` is the first of them; until then a spare uses hardly any CPU that others want.
 
 Three threads. The first simulates and draws (OpenGL stays in it), one request after the other. The second
 listens to the pipe and ends the process when the owner closes it. The third builds a task's simulation when
@@ -38,7 +38,8 @@ THREAD_SWITCH_S = 0.0005
 each time.
 """
 
-LOWEST_PRIORITY = 19
+LOW_PRIORITY = 10
+"""A tenth of what an ordinary thread beside it gets."""
 
 StepResult = tuple[dict[str, Any], float, bool, bool, dict[str, Any]]
 
@@ -146,15 +147,22 @@ def _advance(env: Environment, request: Request) -> StepResult:
     return observation, 0.0, False, False, info
 
 
+def _prepare_spare(simulator: Simulator, number: int, task: TaskId) -> None:
+    simulator.prepare(number)
+    simulator.build(task)
+
+
 def _in_the_background(act: Callable[[], None]) -> None:
     """In a thread of its own, because a thread that has given up its priority cannot have it back."""
 
-    def act_later_than_others() -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+    def act_without_haste() -> None:
+        thread = threading.get_native_id()
+        priority = max(LOW_PRIORITY, os.getpriority(os.PRIO_PROCESS, thread))
+        os.setpriority(os.PRIO_PROCESS, thread, priority)
         act()
 
     with ThreadPoolExecutor(1) as thread:
-        thread.submit(act_later_than_others).result()
+        thread.submit(act_without_haste).result()
 
 
 def main(connection_fd: int, frames_fd: int, owner_pid: int) -> None:
@@ -162,9 +170,11 @@ def main(connection_fd: int, frames_fd: int, owner_pid: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the owner, which closes the pipe
     sys.setswitchinterval(THREAD_SWITCH_S)
     connection = Connection(connection_fd)
-    simulator, number, is_spare, num_slots, shape = connection.recv()
-    prepare = partial(simulator.prepare, number)
-    _in_the_background(prepare) if is_spare else prepare()
+    simulator, number, spare_for, num_slots, shape = connection.recv()
+    if spare_for is None:
+        simulator.prepare(number)
+    else:
+        _in_the_background(partial(_prepare_spare, simulator, number, spare_for))
     with contextlib.suppress(ConnectionError):  # the owner has closed the pool already
         connection.send(Prepared())
     Worker(connection, simulator, SharedFrames(num_slots, shape, frames_fd)).serve()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from core.types import TaskId
 from envs.messages import FailureKind, Prepared, Reply, Request, Reset
 from envs.shared_frames import SharedFrames
 from envs.simulator import Simulator
@@ -59,10 +60,10 @@ class WorkerProcess:
         *,
         limits: Limits,
         launcher: Executor,
-        is_spare: bool,
+        spare_for: TaskId | None,
     ) -> None:
         """`launcher` is a thread that outlives the worker: the kernel ends a worker with the thread that
-        started it. A spare prepares itself without haste.
+        started it. With `spare_for` it builds that task as well, all without haste.
         """
         self._is_prepared = False
         ours, theirs = socket.socketpair()
@@ -72,7 +73,7 @@ class WorkerProcess:
         self._limits = limits
         self._in_flight: dict[int, _Sent] = {}
         self._last_reply_s = time.monotonic()
-        self._send((simulator, number, is_spare, frames.num_slots, frames.shape))
+        self._send((simulator, number, spare_for, frames.num_slots, frames.shape))
 
     @property
     def pid(self) -> int:

@@ -324,6 +324,8 @@ def worker_pids() -> Pids:
 
 def test_a_spare_takes_the_place_of_a_lost_worker_and_is_replaced(worker_pids: Pids) -> None:
     with make_fake(2, 2, has_spare=True) as pool:
+        assert len(worker_pids()) == 2  # it comes with the first answer
+        reset(pool, 1, start())
         (spare,) = worker_pids() - {pool.worker_pid(0), pool.worker_pid(1)}
         for expected in (spare, None):  # the second time, it is a spare that was launched meanwhile
             wait_for_a_prepared_spare(pool)
@@ -354,7 +356,7 @@ def test_a_spare_that_died_or_is_not_ready_is_done_without(worker_pids: Pids) ->
 def test_what_is_done_in_the_background_leaves_its_process_as_urgent_as_before() -> None:
     before, during = thread_priority(), []
     worker._in_the_background(lambda: during.append(thread_priority()))
-    assert during == [worker.LOWEST_PRIORITY]
+    assert during == [worker.LOW_PRIORITY]
     assert thread_priority() == before
 
 
