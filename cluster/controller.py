@@ -124,7 +124,8 @@ class Controller:
         self._scoring.forget(batch.slots)
         self._batch, self._is_updating = None, False
         self._num_updates = report.number
-        self._writer.event("trained", update=report.number, slots=batch.slots)
+        versions = self._scoring.versions
+        self._writer.event("trained", update=report.number, slots=batch.slots, reward_models=versions)
         for moments in report.moments:
             self._writer.event("moments", **moments)
         self._supervisor.update_done()

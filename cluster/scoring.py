@@ -66,6 +66,12 @@ class Scoring:
         self._num_unscored = len(answers) - len(self._scores)
         return {scores.chunk_id: scores for scores in self._scores}
 
+    @property
+    def versions(self) -> list[str]:
+        """Which reward models made the scores of the batch that was trained on last: more than one after a
+        restart with other weights."""
+        return sorted({scores.model_version for scores in self._scores})
+
     def forget(self, slots: Sequence[int]) -> None:
         """These have been trained on, or will never be."""
         if self._part is not None:

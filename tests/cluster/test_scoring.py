@@ -49,6 +49,14 @@ def test_every_update_gets_the_scores_of_its_chunks(tmp_path: Path) -> None:
     assert len(model._chunks) == len(model.asked) - len(harness.learner.trained)
 
 
+def test_a_run_records_which_model_made_its_scores(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=1"], reward_model=FakeRewardModel())
+    events: list[dict[str, Any]] = []
+    harness.writer.event = lambda kind, **fields: events.append({"kind": kind, **fields})  # type: ignore[method-assign]
+    assert harness.controller.run()
+    assert [event["reward_models"] for event in events if event["kind"] == "trained"] == [["fake"]]
+
+
 def test_without_a_reward_model_nothing_is_waited_for() -> None:
     scoring = Scoring(None)
     scoring.sealed(0, None)
