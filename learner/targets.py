@@ -16,6 +16,7 @@ from learner.advantages import (
     grpo_advantages,
     informative,
     normalize,
+    observed_returns,
     rloo_advantages,
     values_with_bootstrap,
 )
@@ -99,9 +100,9 @@ def _fill_generalized(
         )
         bootstrap = None if is_over else float(proximal.values[views][-1])
         values_T1 = values_with_bootstrap(proximal.values[decisions], bootstrap)
-        advantages_V[decisions], returns_V[decisions] = generalized_advantages(
-            batch.rewards[chunk], values_T1, config.gamma, config.lam
-        )
+        rewards_T = batch.rewards[chunk]
+        advantages_V[decisions] = generalized_advantages(rewards_T, values_T1, config.gamma, config.lam)
+        returns_V[decisions] = observed_returns(rewards_T, values_T1, config.gamma)
 
 
 def _fill_group_relative(
