@@ -31,7 +31,6 @@ SETTINGS = [
     "env.num_actors=2",
     f"env.envs_per_actor={ENVS_PER_ACTOR}",
     "env.workers_per_actor=1",
-    f"env.step_timeout_s={STEP_TIMEOUT_S}",
     "policy.lora_rank=4",
     "engine.max_num_seqs=4",
     "learner.decisions_per_update=32",
@@ -62,13 +61,16 @@ def main() -> int:
 def all_rows(folder: Path, drills: list[Drill], *, whole: bool, timed: bool) -> list[Row]:
     """Every drill on one run, and its end; if `whole`, also a second start, from damaged checkpoints.
 
-    `timed` is for a machine with nothing else to do: there it also matters how fast things are.
+    `timed` is for a machine with nothing else to do: there it also matters how fast things are, and who takes
+    long may be called hung.
     """
     disk = folder / "disk"
     disk.mkdir()
     with ends.small_disk(disk) as refusal:
         run = disk / "drilled"
         words = [*SETTINGS, f"policy.checkpoint={make_policy(folder)}", f"run.runs_dir={disk}"]
+        if timed:
+            words.append(f"env.step_timeout_s={STEP_TIMEOUT_S}")
         if any(drill.counted == "reward" for drill in drills):
             words.append(f"reward.checkpoint={make_reward_model(folder)}")
         rows = []
