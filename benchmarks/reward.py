@@ -7,7 +7,7 @@
   python -m benchmarks.reward
 
 In: a reward model, episodes that it was not trained on. Out: the table and the JSON. Labels are compared on
-all of the expert's episodes, everything else on held-out starts alone. Scoring is timed in CPU seconds,
+all of the expert's successes, everything else on held-out starts alone. Scoring is timed in CPU seconds,
 since that is what it takes from the rest of the loop.
 """
 
@@ -69,13 +69,15 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _read(files: list[Path], cameras: tuple[str, ...]) -> tuple[Matches, list[Episode]]:
-    """Label matches over the expert's episodes, and the held-out episodes of anybody."""
-    matches, held_out = Matches(num_true=0, num_found=0, num_matched=0), []
+def _read(files: list[Path], cameras: tuple[str, ...]) -> tuple[dict[bool, Matches], list[Episode]]:
+    """Label matches over the expert's failures and successes, and the held-out episodes of anybody."""
+    none = Matches(num_true=0, num_found=0, num_matched=0)
+    matches, held_out = {False: none, True: none}, []
     for path in files:
         for labelled, phases in _labelled(path):
             if EXPERT_PHASE in phases:
-                matches += compare_keyframes(phases, gripper_keyframes(labelled.motion, LabelOptions()))
+                found = gripper_keyframes(labelled.motion, LabelOptions())
+                matches[labelled.motion.success_at is not None] += compare_keyframes(phases, found)
             if is_held_out(labelled.start):
                 held_out.append(thin_out(labelled, STRIDE, cameras))
     return matches, held_out
@@ -92,11 +94,14 @@ def _labelled(path: Path) -> Iterator[tuple[Labelled, Sequence[str]]]:
             yield label_demo(demo, demos.instruction, f"{name}/{index}", LabelOptions()), demo.phases
 
 
-def _labels(matches: Matches) -> list[Row]:
-    note = f"{matches.num_true} grasps and releases of the expert, {matches.num_found} keyframes"
+def _labels(matches: dict[bool, Matches]) -> list[Row]:
+    """Judged on successes, from which labels are made; a failure's keyframes are only left out."""
+    good, bad = matches[True], matches[False]
+    note = f"{good.num_true} grasps and releases, {good.num_found} keyframes; in failures"
+    what = "keyframes of successes against the expert's phases"
     return [
-        at_least("keyframes against the expert's phases, recall", matches.recall, 0.95, note),
-        at_least("keyframes against the expert's phases, precision", matches.precision, 0.9),
+        at_least(f"{what}, recall", good.recall, 0.95, f"{note} {bad.recall:.3f}"),
+        at_least(f"{what}, precision", good.precision, 0.9, f"in failures {bad.precision:.3f}"),
     ]
 
 
