@@ -1,7 +1,7 @@
 """Advantages: from the rewards and values of trajectories to one number per decision. Pure numpy, float64.
 
 In: per chunk rewards r_T and values V of T + 1 frames; or per episode one return and the group it belongs to.
-Out: advantages, and for the critic the returns that it should have predicted.
+Out: advantages, and for the critic the returns it should have predicted.
 Shape letters: T decisions of one chunk, N decisions of a whole update, E episodes.
 """
 
@@ -19,8 +19,8 @@ def values_with_bootstrap(values_T: np.ndarray, bootstrap_value: float | None) -
 
 def generalized_advantages(
     rewards_T: np.ndarray, values_T1: np.ndarray, gamma: float, lam: float
-) -> np.ndarray:
-    """GAE (Schulman et al. 2016) of one chunk.
+) -> tuple[np.ndarray, np.ndarray]:
+    """GAE (Schulman et al. 2016) of one chunk: advantages_T and returns_T = advantages_T + values_T.
 
     delta_t = r_t + gamma V_{t+1} - V_t
     A_t     = delta_t + gamma lam A_{t+1},  A_T = 0
@@ -33,16 +33,7 @@ def generalized_advantages(
     for t in reversed(range(len(rewards_T))):
         following = deltas_T[t] + gamma * lam * following
         advantages_T[t] = following
-    return advantages_T
-
-
-def observed_returns(rewards_T: np.ndarray, values_T1: np.ndarray, gamma: float) -> np.ndarray:
-    """What the critic should have said: the discounted rewards that came, and the value where the chunk ends.
-
-    Not the advantages' own lam-returns: they rest on the critic's values, so that one which starts at zero
-    takes dozens of updates to believe in a success that it has seen many times.
-    """
-    return generalized_advantages(rewards_T, values_T1, gamma, lam=1.0) + values_T1[:-1]
+    return advantages_T, advantages_T + values_T1[:-1]
 
 
 def grpo_advantages(returns_E: np.ndarray, groups_E: np.ndarray) -> np.ndarray:

@@ -16,7 +16,6 @@ from learner.advantages import (
     grpo_advantages,
     informative,
     normalize,
-    observed_returns,
     rloo_advantages,
     values_with_bootstrap,
 )
@@ -100,9 +99,9 @@ def _fill_generalized(
         )
         bootstrap = None if is_over else float(proximal.values[views][-1])
         values_T1 = values_with_bootstrap(proximal.values[decisions], bootstrap)
-        rewards_T = batch.rewards[chunk]
-        advantages_V[decisions] = generalized_advantages(rewards_T, values_T1, config.gamma, config.lam)
-        returns_V[decisions] = observed_returns(rewards_T, values_T1, config.gamma)
+        advantages_V[decisions], returns_V[decisions] = generalized_advantages(
+            batch.rewards[chunk], values_T1, config.gamma, config.lam
+        )
 
 
 def _fill_group_relative(

@@ -11,7 +11,6 @@ from learner.advantages import (
     grpo_advantages,
     informative,
     normalize,
-    observed_returns,
     rloo_advantages,
     values_with_bootstrap,
 )
@@ -52,40 +51,37 @@ def slow_advantages(rewards: np.ndarray, values: np.ndarray, gamma: float, lam: 
 
 def test_gae_of_a_success_by_hand() -> None:
     values = values_with_bootstrap(np.array([0.5, 0.6, 0.8]), bootstrap_value=None)
-    rewards = np.array([0.0, 0.0, 1.0])
-    advantages = generalized_advantages(rewards, values, gamma=0.9, lam=0.5)
+    advantages, returns = generalized_advantages(np.array([0.0, 0.0, 1.0]), values, gamma=0.9, lam=0.5)
     # delta_2 = 1 + 0.9 * 0   - 0.8 =  0.2        A_2 = 0.2
     # delta_1 = 0 + 0.9 * 0.8 - 0.6 =  0.12       A_1 = 0.12 + 0.45 * 0.2  = 0.21
     # delta_0 = 0 + 0.9 * 0.6 - 0.5 =  0.04       A_0 = 0.04 + 0.45 * 0.21 = 0.1345
     np.testing.assert_allclose(advantages, [0.1345, 0.21, 0.2], atol=1e-12)
-    np.testing.assert_allclose(observed_returns(rewards, values, gamma=0.9), [0.81, 0.9, 1.0], atol=1e-12)
+    np.testing.assert_allclose(returns, [0.6345, 0.81, 1.0], atol=1e-12)
 
 
 def test_gae_of_a_time_limit_by_hand() -> None:
     values = values_with_bootstrap(np.array([0.5, 0.6]), bootstrap_value=0.7)
-    rewards = np.array([0.0, 0.0])
-    advantages = generalized_advantages(rewards, values, gamma=0.9, lam=0.5)
+    advantages, returns = generalized_advantages(np.array([0.0, 0.0]), values, gamma=0.9, lam=0.5)
     # delta_1 = 0 + 0.9 * 0.7 - 0.6 = 0.03        A_1 = 0.03
     # delta_0 = 0 + 0.9 * 0.6 - 0.5 = 0.04        A_0 = 0.04 + 0.45 * 0.03 = 0.0535
     np.testing.assert_allclose(advantages, [0.0535, 0.03], atol=1e-12)
-    np.testing.assert_allclose(observed_returns(rewards, values, gamma=0.9), [0.567, 0.63], atol=1e-12)
+    np.testing.assert_allclose(returns, [0.5535, 0.63], atol=1e-12)
 
 
 @settings(deadline=None)
 @given(chunks(), rates, rates)
 def test_gae_equals_its_definition(chunk: tuple[np.ndarray, np.ndarray], gamma: float, lam: float) -> None:
     rewards, values = chunk
-    advantages = generalized_advantages(rewards, values, gamma, lam)
+    advantages, returns = generalized_advantages(rewards, values, gamma, lam)
     np.testing.assert_allclose(advantages, slow_advantages(rewards, values, gamma, lam), atol=1e-6)
+    np.testing.assert_allclose(returns - values[:-1], advantages, atol=1e-6)
 
 
 @settings(deadline=None)
 @given(chunks(), rates)
-def test_the_critic_should_have_said_the_discounted_return(
-    chunk: tuple[np.ndarray, np.ndarray], gamma: float
-) -> None:
+def test_lambda_one_is_the_discounted_return(chunk: tuple[np.ndarray, np.ndarray], gamma: float) -> None:
     rewards, values = chunk
-    returns = observed_returns(rewards, values, gamma)
+    _, returns = generalized_advantages(rewards, values, gamma, lam=1.0)
     discounted = values[-1]
     for reward in reversed(rewards):
         discounted = reward + gamma * discounted
@@ -100,12 +96,12 @@ def test_a_chunk_cut_in_two_bootstraps_what_it_lost(
     """Where the second half's first advantage is zero, cutting there changes nothing."""
     rewards, values = chunk
     cut = data.draw(st.integers(0, len(rewards) - 1))
-    tail = generalized_advantages(rewards[cut:], values[cut:], gamma, lam)
+    tail, _ = generalized_advantages(rewards[cut:], values[cut:], gamma, lam)
     rewards = rewards.copy()
     rewards[cut] -= tail[0]
-    whole = generalized_advantages(rewards, values, gamma, lam)
+    whole, _ = generalized_advantages(rewards, values, gamma, lam)
     if cut:
-        head = generalized_advantages(rewards[:cut], values[: cut + 1], gamma, lam)
+        head, _ = generalized_advantages(rewards[:cut], values[: cut + 1], gamma, lam)
         np.testing.assert_allclose(whole[:cut], head, atol=1e-6)
     assert whole[cut] == pytest.approx(0, abs=1e-6)
 
