@@ -130,16 +130,21 @@ class Learner:
         return logprobs.float().cpu().numpy()
 
     def save(self, root: Path, extra: dict[str, Any], *, keep: int) -> None:
-        """Write `root/{number:06d}`; a collective, rank 0 writes. `extra` is any JSON of the caller's."""
+        """Write `root/{number:06d}`; a collective, rank 0 writes. `extra` is any JSON of the caller's.
+
+        Where writing fails, the other ranks do not wait for it: rank 0 alone raises.
+        """
         contents = _Contents(
             adapter=self.adapter(),
             critic=self._critic_tensors(),
             optimizer=self.engine.optimizer_state(),
             state={"number": self.number, "version": self.version, "extra": extra},
         )
-        if self.ranks.rank == 0:
-            write_checkpoint(root, self.number, contents.write, keep=keep)
-        self.ranks.wait_for_all()
+        try:
+            if self.ranks.rank == 0:
+                write_checkpoint(root, self.number, contents.write, keep=keep)
+        finally:
+            self.ranks.wait_for_all()
 
     def load(self, root: Path) -> LoadReport:
         """Continue from the newest checkpoint that is whole; a collective."""

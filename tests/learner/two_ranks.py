@@ -4,10 +4,12 @@ In: configuration, chunks, a checkpoint of a single rank. Out: files in a folder
 """
 
 import json
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from core.config import Config
 from core.types import TrajectoryChunk
@@ -15,6 +17,7 @@ from learner.batch import environment_rewards
 from learner.build import build_learner
 from learner.deepspeed_engine import join_ranks
 from learner.distributed import Ranks
+from learner.learner import Learner
 from tests.learner.trajectories import gradient_of_only_step, largest_difference, make_single_step
 
 STAGES = (1, 2, 3)
@@ -63,6 +66,13 @@ def _skip_then_gradient(
     return skipped, gradient_of_only_step(learner)
 
 
+def _save_where_nothing_can_be_written(learner: Learner, root: Path) -> None:
+    """As on a full disk: the rank that writes says so, and the other does not wait for ever."""
+    root.touch()
+    with pytest.raises(FileExistsError) if learner.ranks.rank == 0 else nullcontext():
+        learner.save(root, {}, keep=1)
+
+
 def _continue_and_resume(
     config: Config, ranks: Ranks, chunks: list[TrajectoryChunk], saved: Path, root: Path
 ) -> tuple[dict[str, np.ndarray], float]:
@@ -71,6 +81,7 @@ def _continue_and_resume(
     learner.load(saved)
     learner.update(chunks, {})
     continued = learner.adapter().tensors
+    _save_where_nothing_can_be_written(learner, root.with_suffix(".file"))
     learner.save(root, {}, keep=1)
     resumed = build_learner(config, ranks=ranks)
     resumed.load(root)
