@@ -12,7 +12,12 @@ import pytest
 from cluster.submission import submit_command
 from tests.cluster.processes import PATIENCE_S, process, train, trained_slots, updates, wait_for
 
-TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a-token-of-this-test-alone-0123456789"}
+RAY = {
+    "RAY_AUTH_MODE": "token",
+    "RAY_AUTH_TOKEN": "a-token-of-this-test-alone-0123456789",
+    "RAY_worker_niceness": "0",  # Ray's default lets whatever else this machine does go first
+    "RAY_raylet_start_wait_time_s": "300",
+}
 STORE_BYTES = 200 * 2**20
 CLUSTER = [
     "env.num_actors=2",
@@ -25,7 +30,8 @@ CLUSTER = [
 START_NODES = f"""
 import sys
 from ray.cluster_utils import Cluster
-cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=2, object_store_memory={STORE_BYTES}))
+head = dict(num_cpus=2, object_store_memory={STORE_BYTES}, include_dashboard=False)
+cluster = Cluster(initialize_head=True, head_node_args=head)
 node = lambda: cluster.add_node(num_cpus=2, object_store_memory={STORE_BYTES})
 others = [node()]
 print(cluster.address, flush=True)
@@ -48,7 +54,7 @@ class Nodes:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **TOKEN},
+            env={**os.environ, **RAY},
         )
         self.address = self._read()
 
@@ -84,7 +90,7 @@ def nodes() -> Iterator[Nodes]:
 def test_a_machine_leaves_and_returns(short_run: list[str], tmp_path: Path, nodes: Nodes) -> None:
     run = tmp_path / "nodes"
     words = [*short_run, *CLUSTER, "run.mode=cluster", "run.name=nodes", "run.num_updates=100000"]
-    with train(tmp_path, [*words, "run.checkpoint_every=1"], RAY_ADDRESS=nodes.address, **TOKEN) as started:
+    with train(tmp_path, [*words, "run.checkpoint_every=1"], RAY_ADDRESS=nodes.address, **RAY) as started:
         wait_for(lambda: len(updates(run)) >= 2, started, "two updates on two machines")
         nodes.tell("leave")
         nodes.tell("return")
@@ -107,7 +113,7 @@ def test_a_job_submitted_to_a_head_started_by_hand(short_run: list[str], tmp_pat
     head = [ray, "start", "--head", "--block", "--num-cpus=4", "--dashboard-host=127.0.0.1", *options]
     head += [f"--object-store-memory={STORE_BYTES}", f"--temp-dir={_short_folder()}"]
     words = [*short_run, *CLUSTER, "run.name=job", "run.num_updates=2"]
-    environment: dict[str, Any] = {**TOKEN, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment: dict[str, Any] = {**RAY, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with process(head, tmp_path / "head.txt", **environment) as started:
         wait_for(lambda: "Ray runtime started" in (tmp_path / "head.txt").read_text(), started, "the head")
         submit = submit_command("http://127.0.0.1:28265", words)
