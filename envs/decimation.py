@@ -1,7 +1,8 @@
 """Thins out what a model is drawn with, in memory: the triangles of its meshes and the pixels of its
 textures.
 
-In: a model that is only drawn, and how big a pixel is on the objects. Out: the same model with less in it.
+In: a model that is only drawn, how big a pixel is on the objects, and whether the arm may be coarser than
+usual. Out: the same model with less in it.
 Vertices that share a cell of a grid become one; triangles that collapse, or come to lie on each other, go.
 The normals and texture coordinates of those that stay are kept, so shading and textures stay the same.
 """
@@ -10,17 +11,20 @@ import mujoco
 import numpy as np
 
 MIN_FACES = 64
-_CELL_PIXELS = {"robot": 1.5, "gripper": 1.5, "living": 1.5, "study": 1.5, "mount": 4.0, "kitchen": 4.0}
+_CELL_PIXELS = {"gripper": 1.5, "living": 1.5, "study": 1.5, "mount": 4.0, "kitchen": 4.0}
 """By how a mesh's name starts: the edge of a cell, in pixels. The last ones are in the background."""
+_ARM, _ARM_CELL_PIXELS = "robot", 1.5
+_COARSE_ARM_CELL_PIXELS = 3.5
 _OBJECT_CELL_PIXELS = 0.65
 """Objects carry textures, which follow the merged vertices."""
 
 
-def decimate(model: mujoco.MjModel, pixel_m: float) -> None:
+def decimate(model: mujoco.MjModel, pixel_m: float, *, coarse_arm: bool) -> None:
+    cells = _CELL_PIXELS | {_ARM: _COARSE_ARM_CELL_PIXELS if coarse_arm else _ARM_CELL_PIXELS}
     for mesh in range(model.nmesh):
         if model.mesh_facenum[mesh] >= MIN_FACES:
             kind = model.mesh(mesh).name.partition("_")[0].rstrip("0123456789")
-            _decimate_mesh(model, mesh, pixel_m * _CELL_PIXELS.get(kind, _OBJECT_CELL_PIXELS))
+            _decimate_mesh(model, mesh, pixel_m * cells.get(kind, _OBJECT_CELL_PIXELS))
 
 
 def _decimate_mesh(model: mujoco.MjModel, mesh: int, cell: float) -> None:

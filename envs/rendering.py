@@ -39,7 +39,9 @@ class Renderer:
     Making one takes no OpenGL, so that a background thread may; all pictures are taken by one thread.
     """
 
-    def __init__(self, model: mujoco.MjModel, mode: RenderMode, size: int) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, mode: RenderMode, size: int, *, coarse_arm: bool = False
+    ) -> None:
         self._model = model
         self._rectangle = mujoco.MjrRect(0, 0, size, size)
         self._options = mujoco.MjvOption()
@@ -53,7 +55,7 @@ class Renderer:
             self._cullable = _visible_meshes(model)
             self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
             self._scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
-            model = _simplified(model, size)
+            model = _simplified(model, size, coarse_arm=coarse_arm)
         buffer = model.vis.global_
         buffer.offwidth, buffer.offheight = max(size, buffer.offwidth), max(size, buffer.offheight)
         self._to_upload: mujoco.MjModel | None = model
@@ -113,12 +115,12 @@ _retired: list[mujoco.MjrContext] = []
 """Of renderers that are gone, perhaps in a thread without OpenGL: freed where the next picture is taken."""
 
 
-def _simplified(model: mujoco.MjModel, size: int) -> mujoco.MjModel:
+def _simplified(model: mujoco.MjModel, size: int, *, coarse_arm: bool) -> mujoco.MjModel:
     """A copy to upload for drawing; the model that is simulated stays as it is."""
     model = copy.copy(model)
     model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
     model.vis.global_.offwidth = model.vis.global_.offheight = 1  # at least; the size of the picture decides
-    decimate(model, pixel_m=VIEW_WIDTH_M / size)
+    decimate(model, pixel_m=VIEW_WIDTH_M / size, coarse_arm=coarse_arm)
     shrink_textures(model, max_width=2 * size)
     return model
 

@@ -19,6 +19,7 @@ import numpy as np
 from core.config import RenderMode
 from envs.libero_setup import prepare
 from envs.physics import Arm, read_arm
+from envs.primitives import is_primitive
 from envs.rendering import Renderer
 from envs.suites import Task
 
@@ -38,6 +39,7 @@ class Simulation:
         self.model.opt.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE  # same states, sooner
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR  # nothing reads them
         self.arm: Arm = read_arm(self.problem)
+        self._coarse_arm = is_primitive(assets)  # beside boxes the arm would be most of a picture's cost
         self._renderers: dict[tuple[RenderMode, int], Renderer] = {}
 
     def bind(self, data: mujoco.MjData) -> Any:
@@ -47,7 +49,7 @@ class Simulation:
 
     def renderer(self, mode: RenderMode, size: int) -> Renderer:
         if (mode, size) not in self._renderers:
-            self._renderers[mode, size] = Renderer(self.model, mode, size)
+            self._renderers[mode, size] = Renderer(self.model, mode, size, coarse_arm=self._coarse_arm)
         return self._renderers[mode, size]
 
 

@@ -5,6 +5,6 @@ initial states and success predicates work on it unchanged. Nothing is downloade
 give the same bytes.
 """
 
-from envs.primitives.cache import build, primitive_assets
+from envs.primitives.cache import build, is_primitive, primitive_assets
 
-__all__ = ["build", "primitive_assets"]
+__all__ = ["build", "is_primitive", "primitive_assets"]

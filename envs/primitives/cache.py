@@ -26,6 +26,11 @@ def primitive_assets() -> Path:
     return folder
 
 
+def is_primitive(folder: Path) -> bool:
+    """Whether these assets were made here."""
+    return (folder / MANIFEST).is_file()
+
+
 def build(folder: Path) -> None:
     """Write the complete asset folder, with a manifest of checksums as its last file."""
     files = _all_files()
