@@ -203,13 +203,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("sections", nargs="*", choices=SECTIONS, default=list(SECTIONS))
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; default: all")
     parser.add_argument("--requests", type=int, default=10_000)
     args = parser.parse_args()
+    if unknown := set(args.sections) - SECTIONS.keys():
+        parser.error(f"no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="dashboard-") as name:
         folder = Path(name)
-        for section in args.sections:
+        for section in args.sections or SECTIONS:
             print(f"{section} ...", flush=True)
             rows += SECTIONS[section](folder, args.requests)
     print_report("dashboard", rows)
