@@ -113,7 +113,7 @@ def test_alarms_show_in_words(browser: Browser, served: Served) -> None:
     assert "0.03 nats per token" in said
     assert "policy.temperature" in said
     assert "Fires at entropy below 0.1" in said
-    assert "silent" in text(browser, "#live")
+    browser.wait_for("document.querySelector('#live').textContent.includes('silent')")
 
 
 def test_runs_are_compared_and_different_kinds_are_said(browser: Browser, served: Served) -> None:

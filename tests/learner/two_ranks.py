@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from core.config import Config
 from core.types import TrajectoryChunk
@@ -37,6 +38,8 @@ def run_rank(
             (folder / f"notes-{stage}.json").write_text(json.dumps(notes))
             np.savez(folder / f"gradient-{stage}.npz", **gradient)
             np.savez(folder / f"continued-{stage}.npz", **continued)
+    ranks.wait_for_all()
+    torch.distributed.destroy_process_group()  # its threads would abort a process that ends before them
 
 
 def _shares(ranks: Ranks) -> list[float]:
