@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 MANIFEST = "manifest.json"
 LAST = "last"
 
@@ -42,9 +44,9 @@ def write_checkpoint(root: Path, number: int, write: Callable[[Path], None], *, 
         write(temporary)
         _write_manifest(temporary, number)
         _flush_tree(temporary)
-    except OSError:  # a full disk is not left fuller
+    except (OSError, SafetensorError) as error:  # a full disk is not left fuller
         shutil.rmtree(temporary)
-        raise
+        raise OSError(str(error)) from error
     if target.exists():  # written once already by a run that was resumed from before it
         shutil.rmtree(target)
     temporary.rename(target)
