@@ -13,6 +13,7 @@ import numpy as np
 from actors.messages import Grant, Idle, Sealed
 from actors.rollout import RolloutLoop
 from benchmarks.report import Row, at_least
+from cluster.measurement import InstantPolicy
 from core.config import EngineConfig
 from core.types import Decision, Observation, Start, StateSource, TaskId
 from envs.assets import resolve_assets
@@ -30,7 +31,7 @@ def parts_row(policy: Path, seconds: float) -> Row:
     """The loop without its learner against the slower of its two halves."""
     processor = load_processor(policy, TASK.suite)
     engine = Engine(policy, EngineConfig(max_num_seqs=NUM_ENVS), temperature=1.0)
-    environments = joined(InstantPolicy(processor), processor, seconds)
+    environments = joined(InstantPolicy(some_tokens(processor)), processor, seconds)
     served = engine_alone(engine, processor, seconds)
     loop = joined(EnginePolicy(engine), processor, seconds)
     engine.close()
@@ -53,23 +54,11 @@ class EnginePolicy:
         return self._engine.step() if self._engine.num_waiting else []  # type: ignore[return-value]
 
 
-class InstantPolicy:
-    """A `PolicyClient` without a policy: what remains is the environments' own speed."""
-
-    patience_s = 1.0
-
-    def __init__(self, processor: Processor) -> None:
-        first, number = processor.config.action_ids.start, processor.num_action_tokens
-        tokens = np.random.default_rng(0).integers(first, first + 256, number).astype(np.int32)
-        self._decision = Decision(tokens=tokens, logprobs=np.zeros(number, np.float32), version=0)
-        self._answers: list[tuple[int, Decision]] = []
-
-    def submit(self, key: int, observation: Observation, *, greedy: bool, seed: int) -> None:
-        self._answers.append((key, self._decision))
-
-    def poll(self, timeout_s: float) -> list[tuple[int, Decision]]:
-        answers, self._answers = self._answers, []
-        return answers
+def some_tokens(processor: Processor) -> np.ndarray:
+    ids = processor.config.action_ids
+    return (
+        np.random.default_rng(0).integers(ids.start, ids.stop, processor.num_action_tokens).astype(np.int32)
+    )
 
 
 def start(number: int) -> Start:

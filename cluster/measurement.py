@@ -41,14 +41,10 @@ class InstantPolicy:
 
     patience_s = 1.0
 
-    def __init__(self, action_ids: range, num_action_tokens: int) -> None:
-        """Answers every observation with one and the same action: no motion."""
-        middle = (action_ids.start + action_ids.stop) // 2
-        self._decision = Decision(
-            tokens=np.full(num_action_tokens, middle, np.int32),
-            logprobs=np.zeros(num_action_tokens, np.float32),
-            version=0,
-        )
+    def __init__(self, tokens_A: np.ndarray) -> None:
+        """Answers every observation with these tokens."""
+        logprobs_A = np.zeros(len(tokens_A), np.float32)
+        self._decision = Decision(tokens=tokens_A, logprobs=logprobs_A, version=0)
         self._answers: list[tuple[int, Decision]] = []
 
     def submit(self, key: int, observation: Observation, *, greedy: bool, seed: int) -> None:
@@ -76,7 +72,9 @@ def _environments(config: Config, seconds: float) -> tuple[float, float]:
     from policy.checkpoint import load_processor
 
     processor = load_processor(config.policy.checkpoint, config.env.suite)
-    policy = InstantPolicy(processor.config.action_ids, processor.num_action_tokens)
+    ids = processor.config.action_ids
+    no_motion = (ids.start + ids.stop) // 2
+    policy = InstantPolicy(np.full(processor.num_action_tokens, no_motion, np.int32))
     alone = dataclasses.replace(config.env, envs_per_actor=1, workers_per_actor=1)
     task, slot, decisions, began = chosen_tasks(config)[0].id, 0, 0, 0.0
     with tempfile.TemporaryDirectory() as folder:

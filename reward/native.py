@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from policy.adapter import add_lora, export_adapter, read_adapter, set_adapter_tensors, write_adapter
 from policy.augment import random_views
-from policy.checkpoint import load_policy, resolve_folder, save_policy
+from policy.checkpoint import load_policy, save_policy
 from policy.model import pad_prompts
 from reward.model import Answers
 
@@ -80,8 +80,3 @@ class NativeNetwork:
             write_adapter(folder / ADAPTER_FOLDER, export_adapter(self.module, version=0))
         else:
             save_policy(folder, self.module, tokenizer_from=self._start)
-
-
-def start_folder(checkpoint: str | Path) -> Path:
-    """A folder as it is, or the local copy of a hub name."""
-    return resolve_folder(checkpoint)

@@ -1,9 +1,12 @@
 """Checkpoint folders: whole or absent, pruned, and passed over when damaged."""
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from learner.checkpoint import find_checkpoint, list_checkpoints, write_checkpoint
 
@@ -47,6 +50,22 @@ def test_round_trip_prune_and_last(tmp_path: Path) -> None:
     assert found.folder == tmp_path / "000030"
     assert found.damaged == []
     assert (found.folder / "inner" / "weights").read_bytes() == bytes(range(200))
+
+
+def test_weights_that_find_no_room_are_an_os_error(tmp_path: Path) -> None:
+    """safetensors has an exception of its own for that, but what a run survives is an `OSError`."""
+
+    def write(folder: Path) -> None:
+        save_file({"a": np.zeros(100_000)}, folder / "weights")
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_checkpoint(tmp_path, 1, write, keep=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_to_find(tmp_path: Path) -> None:
