@@ -37,6 +37,7 @@ class AdvantageKind(Enum):
 class CriticKind(Enum):
     SHARED = "shared"
     ADAPTER = "adapter"
+    POOLED = "pooled"
 
 
 class Shaping(Enum):
@@ -119,6 +120,8 @@ class CriticConfig:
     coef: float = 0.5
     clip: float = 0.0  # 0 = no value clipping
     warmup_updates: int = 2  # updates that train the critic alone
+    window: int = 8  # updates whose returns a pooled critic is fitted to
+    epochs: int = 8  # passes of a pooled critic over as many decisions as the update has
 
 
 @dataclass

@@ -6,7 +6,7 @@ In: a `Config` (and the keys a user has set). Out: nothing, or a `ValueError` th
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from core.config import AdvantageKind, Config, CurriculumKind, Mode, Shaping
+from core.config import AdvantageKind, Config, CriticKind, CurriculumKind, Mode, Shaping
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,16 @@ EFFECTS = (
         ("critic", "advantage.gamma", "advantage.lam", "advantage.bootstrap_time_limit"),
         _has_critic,
         "advantage.kind=gae",
+    ),
+    Needs(
+        ("critic.window", "critic.epochs"),
+        lambda c: c.critic.kind is CriticKind.POOLED,
+        "critic.kind=pooled",
+    ),
+    Needs(
+        ("critic.coef", "critic.clip"),
+        lambda c: c.critic.kind is not CriticKind.POOLED,
+        "critic.kind=shared or adapter",
     ),
     Needs(
         ("curriculum.floor", "curriculum.decay", "curriculum.temperature"),
@@ -88,6 +98,8 @@ POSITIVE = (
     "learner.minibatch_size",
     "learner.microbatch_size",
     "learner.epochs",
+    "critic.window",
+    "critic.epochs",
     "learner.max_grad_norm",
     "learner.importance_cap",
     "eval.episodes_per_task",

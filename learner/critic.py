@@ -3,7 +3,8 @@
 In: views (prompts, frames, action tokens). Out: log-probabilities and entropies of the tokens, and values.
 `shared` reads the policy's own hidden state without sending gradients into it, so that no value error can
 move the policy. `adapter` gives the critic its own LoRA on the same frozen base: the paper's second model of
-the same kind, without its memory.
+the same kind, without its memory. `pooled` is `learner.window_critic`'s, which stands outside; here only the
+vectors that it reads are made.
 
 Shape letters: B views, L prompt tokens, A action tokens, V action ids, D hidden size, P patches, C features.
 """
@@ -12,7 +13,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from core.config import CriticKind
 from learner.batch import ModelInputs
+from learner.value_head import ValueHead
 from policy.distribution import action_logprobs, entropy
 from policy.model import pad_prompts
 
@@ -51,21 +53,8 @@ class Evaluation(TypedDict, total=False):
     """(B,)."""
     features: Tensor
     """(B, P, C) of the vision backbone, where it is not trained."""
-
-
-class ValueHead(nn.Module):
-    """Two layers in float32; starts at zero, so that the first advantages are plain returns."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(dim, dim)
-        self.out = nn.Linear(dim, 1)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, hidden_BD: Tensor) -> Tensor:
-        with torch.autocast(hidden_BD.device.type, enabled=False):
-            return self.out(torch.tanh(self.hidden(hidden_BD.float()))).squeeze(-1)
+    pooled: Tensor
+    """(B, D) mean of what enters the language model before the action tokens; for the `pooled` critic."""
 
 
 class ActorCritic(nn.Module):
@@ -107,16 +96,18 @@ class ActorCritic(nn.Module):
             return Evaluation(values=self._values(inputs))
         adapter = None if purpose is Pass.REFERENCE else POLICY_ADAPTER
         with lora_active(self._layers, adapter):
-            logits_BAV, hidden_BD = self._run(inputs, inputs.tokens)
-        logprobs_BAV = action_logprobs(logits_BAV, self.temperature)
+            output = self._run(inputs, inputs.tokens)
+        logprobs_BAV = action_logprobs(output.logits, self.temperature)
         said = Evaluation(
             logprobs=self._of_tokens(logprobs_BAV, inputs.tokens),
             entropies=entropy(logprobs_BAV).mean(dim=1),
         )
         if purpose is Pass.BOTH:
-            said["values"] = self._values_beside(inputs, hidden_BD)
+            said["values"] = self._values_beside(inputs, output.hidden[:, 0])
         if inputs.features is not None:
             said["features"] = inputs.features
+        if self.critic is CriticKind.POOLED:
+            said["pooled"] = output.pooled.detach().float()
         return said
 
     def policy_parameters(self) -> dict[str, nn.Parameter]:
@@ -131,8 +122,8 @@ class ActorCritic(nn.Module):
         adapter = CRITIC_ADAPTER if self.critic is CriticKind.ADAPTER else POLICY_ADAPTER
         trains_trunk = self.critic is CriticKind.ADAPTER and torch.is_grad_enabled()
         with lora_active(self._layers, adapter), torch.set_grad_enabled(trains_trunk):
-            _, hidden_BD = self._run(inputs, action_tokens=None)
-        return self.value_head(hidden_BD)
+            output = self._run(inputs, action_tokens=None)
+        return self.value_head(output.hidden[:, 0])
 
     def _values_beside(self, inputs: ModelInputs, policy_hidden_BD: Tensor) -> Tensor:
         """Values in a pass that already ran the policy."""
@@ -149,15 +140,14 @@ class ActorCritic(nn.Module):
             features = self.policy.get_base_model().vision_features(frames)
         return dataclasses.replace(inputs, features=features)
 
-    def _run(self, inputs: ModelInputs, action_tokens: np.ndarray | None) -> tuple[Tensor, Tensor]:
-        """Logits, and the hidden state at the first action position."""
-        output = self.policy(
+    def _run(self, inputs: ModelInputs, action_tokens: np.ndarray | None) -> Any:
+        """A `policy.model.ActionOutput`."""
+        return self.policy(
             input_ids=pad_prompts(inputs.prompts, self.policy.config.pad_token_id).to(self.device),
             frames=torch.from_numpy(inputs.frames).to(self.device) if self._train_vision else None,
             features=None if inputs.features is None else inputs.features.to(self.device),
             action_tokens=None if action_tokens is None else torch.from_numpy(action_tokens).to(self.device),
         )
-        return output.logits, output.hidden[:, 0]
 
     def _of_tokens(self, logprobs_BAV: Tensor, tokens_BA: np.ndarray) -> Tensor:
         ids_BA = torch.from_numpy(tokens_BA).to(self.device).long() - self.policy.config.action_ids.start

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.config import AdvantageKind, Config
+from core.config import AdvantageKind, Config, CriticKind
 from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
 from learner.batch import ModelInputs, RewardFunction, build_batch, environment_rewards
 from learner.checkpoint import find_checkpoint, write_checkpoint
@@ -23,12 +23,14 @@ from learner.distributed import Ranks
 from learner.engine import GROUPS, Engine, parameter_groups
 from learner.moments import moments
 from learner.update import ppo_update
+from learner.window_critic import WindowCritic
 from policy.adapter import export_adapter, read_adapter, write_adapter
 from policy.processing import Processor
 
 ADAPTER_FOLDER = "adapter"
 CRITIC_FILE = "critic.safetensors"
 OPTIMIZER_FILE = "training_state/optimizer.safetensors"
+WINDOW_FILE = "training_state/window.safetensors"
 STATE_FILE = "training_state/state.json"
 
 
@@ -76,6 +78,7 @@ class Learner:
         self.ranks = ranks or Ranks()
         self.reward_function = reward_function
         self.number = self.version = 0
+        self.critic = _window_critic(engine, config)
 
     def update(self, chunks: list[TrajectoryChunk], scores: dict[str, RewardScores]) -> UpdateReport:
         """One PPO update on these chunks."""
@@ -85,7 +88,13 @@ class Learner:
             chunks, scores, prompt_ids=self.processor.prompt_ids, reward_function=self.reward_function
         )
         metrics, proximal = ppo_update(
-            self.engine, self.ranks, batch, self.config, number=self.number, train_policy=not warmup
+            self.engine,
+            self.ranks,
+            batch,
+            self.config,
+            number=self.number,
+            train_policy=not warmup,
+            critic=self.critic,
         )
         lag = self.version - np.concatenate([chunk.versions for chunk in chunks])
         changed = not warmup and "learner/grad_norm" in metrics  # at least one step was taken
@@ -138,6 +147,7 @@ class Learner:
             adapter=self.adapter(),
             critic=self._critic_tensors(),
             optimizer=self.engine.optimizer_state(),
+            window={} if self.critic is None else self.critic.state(),
             state={"number": self.number, "version": self.version, "extra": extra},
         )
         try:
@@ -156,13 +166,16 @@ class Learner:
         self._check_same_parameters(found.folder, contents.optimizer)
         self.engine.load_parameters({**_parameter_names(contents.adapter), **contents.critic})
         self.engine.load_optimizer_state(contents.optimizer)
+        if self.critic is not None:
+            self.critic.load(contents.window)
         self.number, self.version = contents.state["number"], contents.state["version"]
         return LoadReport(folder=found.folder, damaged=found.damaged, extra=contents.state["extra"])
 
     def _check_same_parameters(self, folder: Path, optimizer: dict[str, torch.Tensor]) -> None:
         mine = {name for group in parameter_groups(self.engine.model).values() for name in group}
         saved = {key.rsplit("/", 1)[0] for key in optimizer} - set(GROUPS)
-        if mine != saved:
+        has_window = (folder / WINDOW_FILE).is_file()
+        if mine != saved or has_window != (self.critic is not None):
             raise ValueError(
                 f"{folder} trained {len(saved)} parameters, these settings train {len(mine)} others; "
                 "critic.kind and learner.train_vision must stay as the run began"
@@ -190,6 +203,8 @@ class _Contents:
     adapter: Adapter
     critic: dict[str, torch.Tensor]
     optimizer: dict[str, torch.Tensor]
+    window: dict[str, torch.Tensor]
+    """Of a critic that stands beside the policy; else empty."""
     state: dict[str, Any]
 
     def write(self, folder: Path) -> None:
@@ -197,6 +212,8 @@ class _Contents:
         write_adapter(folder / ADAPTER_FOLDER, self.adapter)
         save_file(self.critic, folder / CRITIC_FILE)
         save_file(self.optimizer, folder / OPTIMIZER_FILE)
+        if self.window:
+            save_file(self.window, folder / WINDOW_FILE)
         (folder / STATE_FILE).write_text(json.dumps(self.state, indent=2) + "\n")
 
     @classmethod
@@ -205,8 +222,19 @@ class _Contents:
             adapter=read_adapter(folder / ADAPTER_FOLDER),
             critic=load_file(folder / CRITIC_FILE),
             optimizer=load_file(folder / OPTIMIZER_FILE),
+            window=load_file(folder / WINDOW_FILE) if (folder / WINDOW_FILE).is_file() else {},
             state=json.loads((folder / STATE_FILE).read_text()),
         )
+
+
+def _window_critic(engine: Engine, config: Config) -> WindowCritic | None:
+    """The critic that stands beside the policy, where the configuration asks for it."""
+    if config.advantage.kind is not AdvantageKind.GAE or config.critic.kind is not CriticKind.POOLED:
+        return None
+    width = engine.model.policy.config.text_config.hidden_size
+    return WindowCritic(
+        width, config.critic, minibatch_size=config.learner.minibatch_size, seed=config.run.seed
+    )
 
 
 def _parameter_names(adapter: Adapter) -> dict[str, torch.Tensor]:

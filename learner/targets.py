@@ -34,8 +34,10 @@ class Proximal:
     """(V, A) log-probabilities under the starting policy; zeros where no penalty asks for them."""
     entropies: np.ndarray
     """(V,) nats per token."""
-    features: Tensor | None = None
+    features: Tensor | None
     """(V, P, C) of the vision backbone, where it is not trained and this rank saw every view."""
+    pooled: np.ndarray
+    """(V, D) what a pooled critic reads; of no width where there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class Targets:
     """(V,)."""
     returns: np.ndarray
     """(V,) what the critic should have said."""
+    observed: np.ndarray
+    """(V,) discounted rewards that came, after a cut the critic's word: what a pooled critic learns."""
     num_quarantined: int
     """Decisions of chunks that hold a number that is not finite."""
     num_uninformative: int
@@ -58,9 +62,9 @@ def make_targets(batch: Batch, proximal: Proximal, config: AdvantageConfig) -> T
     """Advantages over everything that is sound, normalised over all of it at once."""
     sound = [chunk for chunk in range(len(batch.chunks)) if _is_finite(batch, proximal, chunk)]
     kept = sound if config.kind is AdvantageKind.GAE else _informative_chunks(batch, sound)
-    advantages_V, returns_V = np.zeros(batch.num_views), np.zeros(batch.num_views)
+    advantages_V, returns_V, observed_V = (np.zeros(batch.num_views) for _ in range(3))
     if config.kind is AdvantageKind.GAE:
-        _fill_generalized(batch, proximal, kept, config, advantages_V, returns_V)
+        _fill_generalized(batch, proximal, kept, config, advantages_V, returns_V, observed_V)
     else:
         _fill_group_relative(batch, kept, config.kind, advantages_V)
     rows = _decision_rows(batch, kept)
@@ -70,6 +74,7 @@ def make_targets(batch: Batch, proximal: Proximal, config: AdvantageConfig) -> T
         rows=rows,
         advantages=advantages_V,
         returns=returns_V,
+        observed=observed_V,
         num_quarantined=_num_decisions(batch) - len(_decision_rows(batch, sound)),
         num_uninformative=len(_decision_rows(batch, sound)) - len(rows),
     )
@@ -91,6 +96,7 @@ def _fill_generalized(
     config: AdvantageConfig,
     advantages_V: np.ndarray,
     returns_V: np.ndarray,
+    observed_V: np.ndarray,
 ) -> None:
     for chunk in kept:
         decisions, views = batch.decisions_of(chunk), batch.views_of(chunk)
@@ -102,6 +108,7 @@ def _fill_generalized(
         advantages_V[decisions], returns_V[decisions] = generalized_advantages(
             batch.rewards[chunk], values_T1, config.gamma, config.lam
         )
+        _, observed_V[decisions] = generalized_advantages(batch.rewards[chunk], values_T1, config.gamma, 1.0)
 
 
 def _fill_group_relative(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.config import AdvantageKind, Config
+from core.config import AdvantageKind, Config, CriticKind
 from learner.advantages import explained_variance
 from learner.batch import Batch, microbatches, minibatches
 from learner.critic import Evaluation, Pass
@@ -28,25 +28,40 @@ from learner.losses import (
 )
 from learner.metrics import Meter
 from learner.targets import Proximal, Targets, make_targets
+from learner.window_critic import WindowCritic
 
 
 def ppo_update(
-    engine: Engine, ranks: Ranks, batch: Batch, config: Config, *, number: int, train_policy: bool
+    engine: Engine,
+    ranks: Ranks,
+    batch: Batch,
+    config: Config,
+    *,
+    number: int,
+    train_policy: bool,
+    critic: WindowCritic | None = None,
 ) -> tuple[dict[str, float], Proximal]:
     """Improve the policy (unless the critic warms up alone) and the critic on one batch.
 
-    Returns metrics, and what the model said of every view before.
+    `critic` is given where the critic is not part of the engine's model. Returns metrics, and what the model
+    said of every view before.
     """
     started = time.perf_counter()
-    proximal = evaluate_views(engine, ranks, batch, config)  # before the first epoch moves the policy
+    proximal = evaluate_views(engine, ranks, batch, config, critic)  # before the first epoch moves the policy
     targets = make_targets(batch, proximal, config.advantage)
     evaluated = time.perf_counter()
     meter = Meter()
     trainer = _Trainer(engine, ranks, batch, proximal, targets, config, meter, train_policy=train_policy)
-    for epoch in range(config.learner.epochs if len(targets.rows) else 0):
+    trains_model = train_policy or critic is None
+    for epoch in range(config.learner.epochs if trains_model and len(targets.rows) else 0):
         order = (config.run.seed, number, epoch)
         for rows in minibatches(targets.rows, config.learner.minibatch_size, order):
             trainer.optimizer_step(rows)
+    if critic is not None and len(targets.rows):
+        loss = critic.fit(
+            proximal.pooled[targets.rows], targets.observed[targets.rows], (config.run.seed, number)
+        )
+        meter.add("learner/value_loss", [loss])
     metrics = {
         **meter.means(ranks),
         **_batch_metrics(batch, proximal, targets, config),
@@ -56,14 +71,17 @@ def ppo_update(
     return metrics, proximal
 
 
-def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -> Proximal:
+def evaluate_views(
+    engine: Engine, ranks: Ranks, batch: Batch, config: Config, critic: WindowCritic | None = None
+) -> Proximal:
     """Run the model over every view without gradients: each rank its share, then put together."""
     logprobs_VA = np.zeros_like(batch.behaviour_logprobs)
     reference_VA = np.zeros_like(batch.behaviour_logprobs)
     values_V = np.zeros(batch.num_views, dtype=np.float32)
     entropies_V = np.zeros(batch.num_views, dtype=np.float32)
     features_VPC = None
-    purpose = Pass.BOTH if config.advantage.kind is AdvantageKind.GAE else Pass.POLICY
+    pooled_VD = np.zeros((batch.num_views, 0 if critic is None else critic.dim), dtype=np.float32)
+    purpose = Pass.BOTH if _is_part_of_model(config) else Pass.POLICY
     mine = ranks.share(np.arange(batch.num_views))
     with torch.no_grad():
         for rows, weights in microbatches(*mine, config.learner.microbatch_size):
@@ -73,16 +91,20 @@ def evaluate_views(engine: Engine, ranks: Ranks, batch: Batch, config: Config) -
             entropies_V[rows[real]] = _numpy(said["entropies"])[real]
             if purpose is Pass.BOTH:
                 values_V[rows[real]] = _numpy(said["values"])[real]
+            if critic is not None:
+                pooled_VD[rows[real]] = _numpy(said["pooled"])[real]
             if "features" in said and ranks.size == 1:
                 features_VPC = _with_rows(features_VPC, rows, said["features"].cpu(), batch.num_views)
             if config.learner.kl_coef > 0:
                 reference_VA[rows[real]] = _numpy(engine(inputs, Pass.REFERENCE)["logprobs"])[real]
+    pooled_VD = ranks.sum(pooled_VD)
     return Proximal(
         logprobs=ranks.sum(logprobs_VA),
-        values=ranks.sum(values_V),
+        values=ranks.sum(values_V) if critic is None else critic.values(pooled_VD),
         reference=ranks.sum(reference_VA),
         entropies=ranks.sum(entropies_V),
         features=features_VPC,
+        pooled=pooled_VD,
     )
 
 
@@ -111,7 +133,7 @@ class _Trainer:
     ) -> None:
         self.engine, self.ranks, self.batch, self.config, self.meter = engine, ranks, batch, config, meter
         self.train_policy = train_policy
-        self.train_critic = config.advantage.kind is AdvantageKind.GAE
+        self.train_critic = _is_part_of_model(config)
         self.device, self.features_VPC = engine.model.device, proximal.features
         self.behaviour_VA = self._tensor(batch.behaviour_logprobs)
         self.proximal_VA = self._tensor(proximal.logprobs)
@@ -194,6 +216,11 @@ class _Trainer:
 
     def _tensor(self, array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).float().to(self.device)
+
+
+def _is_part_of_model(config: Config) -> bool:
+    """Whether a critic is trained by the engine, beside the policy."""
+    return config.advantage.kind is AdvantageKind.GAE and config.critic.kind is not CriticKind.POOLED
 
 
 def _batch_metrics(batch: Batch, proximal: Proximal, targets: Targets, config: Config) -> dict[str, float]:

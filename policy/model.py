@@ -30,6 +30,8 @@ class ActionOutput(ModelOutput):
     """(B, A, D) last hidden states that the logits were read from; position 0 is where a critic reads."""
     features: Tensor | None = None
     """(B, P, C) of the vision backbone, before the projector."""
+    pooled: Tensor | None = None
+    """(B, D) mean of what enters the language model before the action tokens: image and prompt."""
 
 
 class Projector(nn.Module):
@@ -96,12 +98,16 @@ class VLARLForActionPrediction(PreTrainedModel):
         ids_BN = append_actions(input_ids, lengths_B, action_tokens[:, :-1])
         features_BPC = self.vision_features(frames, pixel_values) if features is None else features
         patches_BPD = self.projector(features_BPC)
-        hidden_BND = self.language_model.model(
-            inputs_embeds=self.splice(ids_BN, patches_BPD), use_cache=False
-        ).last_hidden_state
+        embeds_BND = self.splice(ids_BN, patches_BPD)
+        hidden_BND = self.language_model.model(inputs_embeds=embeds_BND, use_cache=False).last_hidden_state
         first_B = patches_BPD.shape[1] + lengths_B - 1
         hidden_BAD = gather_positions(hidden_BND, first_B, action_tokens.shape[1])
-        return ActionOutput(logits=self.action_logits(hidden_BAD), hidden=hidden_BAD, features=features_BPC)
+        return ActionOutput(
+            logits=self.action_logits(hidden_BAD),
+            hidden=hidden_BAD,
+            features=features_BPC,
+            pooled=mean_of_first(embeds_BND, first_B + 1),
+        )
 
     def vision_features(self, frames_BHWC: Tensor | None, pixel_values: Tensor | None = None) -> Tensor:
         """(B, P, C); the projector makes image tokens of them."""
@@ -143,6 +149,13 @@ def gather_positions(hidden_BND: Tensor, first_B: Tensor, count: int) -> Tensor:
     """(B, count, D): `count` consecutive positions from each row's `first_B` on."""
     positions_BA = first_B[:, None] + torch.arange(count, device=hidden_BND.device)
     return hidden_BND.gather(1, positions_BA[..., None].expand(-1, -1, hidden_BND.shape[-1]))
+
+
+def mean_of_first(hidden_BND: Tensor, lengths_B: Tensor) -> Tensor:
+    """(B, D): the mean over each row's first `lengths_B` positions."""
+    positions_N = torch.arange(hidden_BND.shape[1], device=hidden_BND.device)
+    weights_BN = (positions_N < lengths_B[:, None]).to(hidden_BND.dtype) / lengths_B[:, None]
+    return torch.einsum("bn,bnd->bd", weights_BN, hidden_BND)
 
 
 def action_logits(

@@ -1,0 +1,87 @@
+"""A critic beside the policy: a small network, fitted to the returns of the last updates.
+
+In: of every view the mean of what enters the language model, and the return that came. Out: values.
+It reads no hidden state of the policy and no value of its own, so it is right after a few dozen episodes,
+where a head trained within the policy's epochs follows the luck of each update (docs/algorithm.md). Every
+learner rank holds the same one and fits it to the same data in the same order: nothing is communicated.
+
+Shape letters: V views of an update, N decisions, D width.
+"""
+
+from collections import deque
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm
+
+from core.config import CriticConfig
+from learner.value_head import ValueHead
+
+PREFIX = "window/"
+
+
+class WindowCritic:
+    """Remembers the last `critic.window` updates."""
+
+    def __init__(self, dim: int, config: CriticConfig, *, minibatch_size: int, seed: int) -> None:
+        self._config, self._minibatch_size = config, minibatch_size
+        self.dim = dim
+        torch.manual_seed(seed)  # alike on every rank
+        self._head = ValueHead(dim)
+        self._optimizer = torch.optim.AdamW(self._head.parameters(), lr=config.lr, weight_decay=0.0)
+        self._window: deque[tuple[Tensor, Tensor]] = deque(maxlen=config.window)
+
+    @torch.no_grad()
+    def values(self, pooled_VD: np.ndarray) -> np.ndarray:
+        """(V,); what is not finite stays so, for the caller to find."""
+        return self._head(self._normalized(torch.from_numpy(pooled_VD))).numpy()
+
+    def fit(self, pooled_ND: np.ndarray, returns_N: np.ndarray, order: tuple[int, ...]) -> float:
+        """Remember these decisions, and fit the network to all that is remembered: the mean loss.
+
+        As many steps as `critic.epochs` over the new decisions alone would take, whatever the window holds.
+        """
+        self._window.append((torch.from_numpy(pooled_ND), torch.from_numpy(returns_N).float()))
+        inputs, returns = (torch.cat(parts) for parts in zip(*self._window, strict=True))
+        generator = np.random.default_rng(order)
+        num_steps = max(1, round(self._config.epochs * len(pooled_ND) / self._minibatch_size))
+        losses = []
+        for _ in range(num_steps):
+            rows = torch.from_numpy(generator.integers(0, len(inputs), self._minibatch_size))
+            values = self._head(self._normalized(inputs[rows]))
+            loss = nn.functional.mse_loss(values, returns[rows])
+            self._optimizer.zero_grad()
+            loss.backward()
+            self._optimizer.step()
+            losses.append(float(loss.detach()))
+        return float(np.mean(losses))
+
+    def state(self) -> dict[str, Tensor]:
+        """All of it, by name; the inverse of `load`."""
+        state = {f"head/{name}": tensor.clone() for name, tensor in self._head.state_dict().items()}
+        for index, known in self._optimizer.state_dict()["state"].items():
+            state |= {f"optimizer/{index}/{key}": tensor.clone() for key, tensor in known.items()}
+        for index, (pooled_ND, returns_N) in enumerate(self._window):
+            state |= {f"{PREFIX}{index}/pooled": pooled_ND, f"{PREFIX}{index}/returns": returns_N}
+        return state
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        self._head.load_state_dict(_under("head/", state))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimizer/", state).items():
+            index, key = name.split("/")
+            moments.setdefault(int(index), {})[key] = tensor.clone()
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        self._window.clear()
+        remembered = _under(PREFIX, state)
+        for update in range(len(remembered) // 2):
+            self._window.append((remembered[f"{update}/pooled"], remembered[f"{update}/returns"]))
+
+    def _normalized(self, pooled_ND: Tensor) -> Tensor:
+        return layer_norm(pooled_ND, (self.dim,))
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}

@@ -1,0 +1,125 @@
+"""The critic that is fitted to a window of updates: what it reads, learns, forgets and keeps."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core.config import Config, CriticConfig, CriticKind
+from learner.batch import build_batch
+from learner.build import build_learner
+from learner.distributed import Ranks
+from learner.learner import Learner
+from learner.update import evaluate_views
+from learner.window_critic import WindowCritic
+from policy.model import mean_of_first
+from tests.learner.trajectories import TERMINATED, TRUNCATED, make_chunk, make_chunks
+
+
+@pytest.fixture
+def config(config: Config) -> Config:
+    config.critic.kind = CriticKind.POOLED
+    return config
+
+
+WIDTH = 16
+
+
+def made(window: int = 8, epochs: int = 40) -> WindowCritic:
+    settings = CriticConfig(kind=CriticKind.POOLED, lr=1e-2, window=window, epochs=epochs)
+    return WindowCritic(WIDTH, settings, minibatch_size=32, seed=0)
+
+
+def inputs(number: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(number, WIDTH)).astype(np.float32)
+
+
+def test_it_starts_at_zero_and_learns_what_came() -> None:
+    critic, pooled = made(), inputs(200)
+    returns = np.tanh(pooled[:, 0])
+    assert not critic.values(pooled).any()
+    critic.fit(pooled, returns, (0,))
+    assert np.mean((critic.values(pooled) - returns) ** 2) < 0.1 * returns.var()
+
+
+def test_it_remembers_earlier_updates_and_forgets_those_before_the_window() -> None:
+    """The later updates say nothing about where the first one was: only memory keeps it right there."""
+    first, others = (
+        inputs(64) + np.float32(9) * np.eye(WIDTH, dtype=np.float32)[0],
+        [inputs(64, seed) for seed in (1, 2, 3)],
+    )
+
+    def error(window: int) -> float:
+        critic = made(window)
+        critic.fit(first, np.ones(64), (0,))
+        for number, other in enumerate(others):
+            critic.fit(other, np.where(other[:, 1] > 0, -1.0, -2.0), (number + 1,))
+        return float(np.abs(critic.values(first) - 1).mean())
+
+    assert error(window=4) < 0.1 < error(window=1)
+
+
+def test_the_mean_is_over_the_prompt_and_the_picture_alone() -> None:
+    hidden = torch.arange(12.0).reshape(2, 3, 2)
+    expected = [[1.0, 2.0], [8.0, 9.0]]  # of the first two positions, of all three
+    torch.testing.assert_close(mean_of_first(hidden, torch.tensor([2, 3])), torch.tensor(expected))
+
+
+def test_padding_and_action_tokens_do_not_matter_to_it(config: Config) -> None:
+    """A chunk is pooled alike beside one with a longer prompt, and whatever was done in it."""
+    learner = build_learner(config)
+    chunks = [make_chunk(learner.processor, episode, 2, TERMINATED) for episode in (0, 1)]
+    together, alone = pooled_of(learner, config, chunks), pooled_of(learner, config, chunks[:1])
+    np.testing.assert_allclose(together[:2], alone, rtol=1e-5, atol=1e-6)
+    assert not np.allclose(together[0], together[1])
+
+
+def pooled_of(learner: Learner, config: Config, chunks: list) -> np.ndarray:
+    batch = build_batch(chunks, {}, prompt_ids=learner.processor.prompt_ids)
+    return evaluate_views(learner.engine, Ranks(), batch, config, learner.critic).pooled
+
+
+def test_warmup_fits_it_and_leaves_the_policy_alone(config: Config) -> None:
+    config.critic.warmup_updates = 1
+    learner = build_learner(config)
+    chunks = make_chunks(learner)
+    report = learner.update(chunks, {})
+    assert (report.policy_changed, report.version) == (False, 0)
+    assert report.metrics["learner/value_loss"] > 0
+    assert learner.critic.values(pooled_of(learner, config, chunks)).any()
+    assert learner.update(chunks, {}).policy_changed
+
+
+def test_it_learns_what_came_not_what_it_believed(config: Config) -> None:
+    """Out of time is failed: every decision of a failure is worth zero, whatever lambda says."""
+    config.advantage.gamma, config.advantage.lam = 1.0, 0.0
+    config.advantage.bootstrap_time_limit = False
+    config.critic.lr, config.critic.epochs = 1e-2, 200
+    config.learner.lr = 1e-6
+    learner = build_learner(config)
+    chunks = [make_chunk(learner.processor, 0, 6, TERMINATED), make_chunk(learner.processor, 1, 6, TRUNCATED)]
+    learner.update(chunks, {})
+    values = learner.critic.values(pooled_of(learner, config, chunks))
+    np.testing.assert_allclose(values[:6], 1, atol=0.1)
+    np.testing.assert_allclose(values[6:12], 0, atol=0.1)
+
+
+def test_a_checkpoint_keeps_the_window(config: Config, tmp_path: Path) -> None:
+    learner = build_learner(config)
+    learner.update(make_chunks(learner), {})
+    learner.save(tmp_path, {}, keep=1)
+    resumed = build_learner(config)
+    resumed.load(tmp_path)
+    ours, theirs = learner.critic.state(), resumed.critic.state()
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_another_kind_of_critic_cannot_go_on(config: Config, tmp_path: Path) -> None:
+    learner = build_learner(config)
+    learner.update(make_chunks(learner), {})
+    learner.save(tmp_path, {}, keep=1)
+    config.critic.kind = CriticKind.SHARED
+    with pytest.raises(ValueError, match=r"critic\.kind"):
+        build_learner(config).load(tmp_path)
