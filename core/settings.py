@@ -89,6 +89,8 @@ def _merge(*layers: DictConfig) -> Config:
 
 
 def _assign(merged: DictConfig, key: str, value: Any) -> None:
+    if value is None and isinstance(_default(key), str):
+        value = ""  # `key=` takes a text away
     try:
         OmegaConf.update(merged, key, value)
     except OmegaConfBaseException as error:
@@ -96,12 +98,16 @@ def _assign(merged: DictConfig, key: str, value: Any) -> None:
 
 
 def _explain(key: str, value: Any, error: OmegaConfBaseException) -> str:
-    section, name = key.split(".")
-    default = getattr(getattr(Config(), section), name)
+    default = _default(key)
     if not isinstance(default, Enum):
         return f"expected {_kind(default)}, as in {key}={_plain(default)}; got {value!r}"
     allowed = [member.value for member in type(default)]
     return f"allowed are {', '.join(allowed)}{_nearest(str(value), allowed)}"
+
+
+def _default(key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(Config(), section), name)
 
 
 def _kind(default: Any) -> str:

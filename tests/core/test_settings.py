@@ -20,6 +20,13 @@ def test_layers_later_ones_win(tmp_path: Path) -> None:
     assert config.curriculum.kind is CurriculumKind.FRONTIER
 
 
+def test_nothing_after_the_equals_sign_takes_a_text_away(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("reward:\n  checkpoint: somewhere\n")
+    config = settings.load(file, ["reward.checkpoint="])
+    assert config.reward.checkpoint == ""
+
+
 def test_nothing_said_is_the_defaults() -> None:
     assert settings.load() == Config()
 
@@ -56,6 +63,8 @@ def test_wrong_keys_and_values_are_refused_with_advice(word: str, advice: str) -
         (["advantage.kind=rloo", "advantage.lam=0.9"], "advantage.kind=gae"),
         (["advantage.kind=grpo", "advantage.gamma=0.9"], "advantage.kind=gae"),
         (["curriculum.kind=uniform", "curriculum.floor=0.2"], "curriculum.kind=frontier or paper"),
+        (["critic.window=4"], "critic.kind=pooled"),
+        (["critic.kind=pooled", "critic.coef=0.1"], "critic.kind=shared or adapter"),
         (["run.mode=inline", "engine.num_replicas=2"], "run.mode=local or cluster"),
     ],
 )

@@ -45,10 +45,8 @@ def test_it_starts_at_zero_and_learns_what_came() -> None:
 
 def test_it_remembers_earlier_updates_and_forgets_those_before_the_window() -> None:
     """The later updates say nothing about where the first one was: only memory keeps it right there."""
-    first, others = (
-        inputs(64) + np.float32(9) * np.eye(WIDTH, dtype=np.float32)[0],
-        [inputs(64, seed) for seed in (1, 2, 3)],
-    )
+    elsewhere = 9 * np.eye(WIDTH, dtype=np.float32)[0]
+    first, others = inputs(64) + elsewhere, [inputs(64, seed) for seed in (1, 2, 3)]
 
     def error(window: int) -> float:
         critic = made(window)
@@ -57,7 +55,7 @@ def test_it_remembers_earlier_updates_and_forgets_those_before_the_window() -> N
             critic.fit(other, np.where(other[:, 1] > 0, -1.0, -2.0), (number + 1,))
         return float(np.abs(critic.values(first) - 1).mean())
 
-    assert error(window=4) < 0.1 < error(window=1)
+    assert error(window=4) < 0.3 < 1 < error(window=1)
 
 
 def test_the_mean_is_over_the_prompt_and_the_picture_alone() -> None:
