@@ -39,7 +39,7 @@ def make_loop(config: Config, policy: PolicyClient, episodes: Path, *, actor: in
         processor,
         num_envs=env.envs_per_actor,
         instruction=_instruction,
-        recorder=Recorder(episodes, steps_per_frame=processor.config.num_action_steps),
+        recorder=Recorder(episodes, steps_per_frame=processor.config.steps_per_decision),
         chunk_decisions=config.buffer.chunk_decisions,
         seed=config.run.seed,
     )

@@ -108,7 +108,7 @@ def roofline_costs(policy: OpenVLAConfig, work: Work, gpu: Gpu, config: Config) 
     cameras = len(policy.cameras)
     view_s = SHRUNK_PICTURE_S if policy.image_resize_strategy == SHRINK else PICTURE_S
     return Costs(
-        simulation_s=policy.num_action_steps * STEP_S + cameras * FRAME_S,
+        simulation_s=policy.steps_per_decision * STEP_S + cameras * FRAME_S,
         picture_s=cameras * view_s,
         engine_s=engine_seconds(work, gpu, config),
         learner_s=learner_seconds(work, gpu, config),

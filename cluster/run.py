@@ -58,7 +58,7 @@ def controller(
     supervisor.listen()
     progress = Progress(config.run.num_updates)
     curriculum = _curriculum(config, tasks, start.extra)
-    buffer = _buffer(config, tasks, processor.config.num_action_steps, start.extra)
+    buffer = _buffer(config, tasks, processor.config.steps_per_decision, start.extra)
     scoring = Scoring(parts.rewards)
     rollouts = Rollouts(
         parts.fleet,

@@ -55,7 +55,9 @@ class OpenVLAConfig(PreTrainedConfig):
     cameras: list[str] | tuple[str, ...] = ("agentview",)
     """Whose pictures the policy sees, side by side in one frame."""
     num_action_steps: int = 1
-    """K: environment steps, of 7 tokens each, in one decision."""
+    """K: actions, of 7 tokens each, in one decision."""
+    action_repeat: int = 1
+    """Environment steps for which each action is held."""
     prompt_end_id: int = 29871
     """Token that ends every prompt (the published tokenizer's lone space)."""
     render_size: int = 256
@@ -78,6 +80,8 @@ class OpenVLAConfig(PreTrainedConfig):
             )
         if self.num_action_steps < 1:
             raise ValueError(f"num_action_steps must be at least 1, got {self.num_action_steps}")
+        if self.action_repeat < 1:
+            raise ValueError(f"action_repeat must be at least 1, got {self.action_repeat}")
         if self.vision_tower == VIT_TOWERS:
             self.tower_sizes  # noqa: B018 (raises for towers we do not know)
 
@@ -119,6 +123,11 @@ class OpenVLAConfig(PreTrainedConfig):
     @property
     def num_action_tokens(self) -> int:
         return 7 * self.num_action_steps
+
+    @property
+    def steps_per_decision(self) -> int:
+        """Environment steps."""
+        return self.num_action_steps * self.action_repeat
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -226,7 +226,7 @@ class _Loop:
             return outcome
         assert self._video_folder is not None
         video = episode.video_name(outcome.success)
-        fps = max(1, CONTROL_HZ // self._processor.config.num_action_steps)
+        fps = max(1, CONTROL_HZ // self._processor.config.steps_per_decision)
         write_video(self._video_folder / video, episode.frames, episode.captions, fps=fps)
         return replace(outcome, video=video)
 

@@ -138,8 +138,8 @@ class ImitationData:
         )
 
     def _tokens(self, episode: Episode, steps: np.ndarray) -> np.ndarray:
-        """(len(steps), A): the K actions from each step on; past the end the last one goes on."""
-        num_steps = self.processor.config.num_action_steps
+        """(len(steps), A): what was done from each step on; past the end the last action goes on."""
+        num_steps = self.processor.config.steps_per_decision
         padded = np.concatenate([episode.actions, np.tile(episode.actions[-1], (num_steps, 1))])
         return np.stack([self.processor.encode(padded[t : t + num_steps]) for t in steps]).astype(np.int64)
 

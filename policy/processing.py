@@ -73,21 +73,28 @@ class Processor:
         pictures = np.split(raw_frame, len(self.cameras), axis=1)
         return np.concatenate([openvla_view(p, self.config.image_size) for p in pictures], axis=1)
 
-    def encode(self, actions_K7: np.ndarray) -> np.ndarray:
-        """(7·K,) tokens of simulator actions."""
-        if actions_K7.shape != (self.config.num_action_steps, ACTION_DIM):
+    def encode(self, actions_T7: np.ndarray) -> np.ndarray:
+        """(7·K,) tokens of the simulator actions of one decision.
+
+        A token stands for all the steps for which its action is held: the mean movement, and the gripper as
+        it is in the end.
+        """
+        if actions_T7.shape != (self.config.steps_per_decision, ACTION_DIM):
             raise ValueError(
-                f"want {(self.config.num_action_steps, ACTION_DIM)} actions, got {actions_K7.shape}"
+                f"want {(self.config.steps_per_decision, ACTION_DIM)} actions, got {actions_T7.shape}"
             )
+        held_KR7 = actions_T7.reshape(self.config.num_action_steps, self.config.action_repeat, ACTION_DIM)
+        actions_K7 = np.concatenate([held_KR7[..., :-1].mean(axis=1), held_KR7[:, -1, -1:]], axis=1)
         normalized = self._statistics().normalize(gripper_from_simulator(actions_K7))
         return self.action_tokens.encode(normalized).reshape(-1)
 
     def decode(self, tokens_A: np.ndarray) -> np.ndarray:
-        """(K, 7) actions as the simulator takes them."""
+        """(T, 7) actions as the simulator takes them, one for each environment step of the decision."""
         if np.shape(tokens_A) != (self.num_action_tokens,):
             raise ValueError(f"want {self.num_action_tokens} action tokens, got shape {np.shape(tokens_A)}")
         normalized = self.action_tokens.decode(np.asarray(tokens_A)).reshape(-1, ACTION_DIM)
-        return gripper_to_simulator(self._statistics().unnormalize(normalized))
+        actions_K7 = gripper_to_simulator(self._statistics().unnormalize(normalized))
+        return np.repeat(actions_K7, self.config.action_repeat, axis=0)
 
     def _statistics(self) -> ActionStatistics:
         if self.statistics is None:

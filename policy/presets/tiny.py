@@ -17,8 +17,8 @@ NUM_BINS = 256
 VOCABULARY_PADDING = 64
 
 PRESETS: dict[str, dict[str, int]] = {
-    "tiny": {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "num_action_steps": 4},
-    "micro": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1, "num_action_steps": 1},
+    "tiny": {"hidden_size": 128, "num_hidden_layers": 3, "num_attention_heads": 4, "action_repeat": 4},
+    "micro": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 1, "action_repeat": 1},
 }
 """`tiny` solves LIBERO tasks after minutes of imitation; `micro` is for tests."""
 
@@ -58,7 +58,7 @@ def tiny_config(preset: str) -> OpenVLAConfig:
         image_resize_strategy=SHRINK,
         cameras=[MAIN_CAMERA, WRIST_CAMERA],
         render_size=128,
-        num_action_steps=sizes["num_action_steps"],
+        action_repeat=sizes["action_repeat"],
     )
 
 

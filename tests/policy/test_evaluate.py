@@ -48,7 +48,7 @@ class FakeSampler:
 class FakeProcessor:
     """Tokens are the fake environment's commands."""
 
-    config = SimpleNamespace(num_action_steps=1)
+    config = SimpleNamespace(steps_per_decision=1)
 
     def view(self, frame: np.ndarray) -> np.ndarray:
         return frame

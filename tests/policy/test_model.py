@@ -132,6 +132,7 @@ def test_actions_follow_each_prompt_at_once() -> None:
         ("image_resize_strategy", "letterbox"),
         ("image_sizes", [224, 112]),
         ("num_action_steps", 0),
+        ("action_repeat", 0),
         ("timm_model_ids", ["vit_large_patch14_reg4_dinov2.lvd142m"]),
     ],
 )

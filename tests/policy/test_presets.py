@@ -75,6 +75,21 @@ def test_chunks_of_actions_round_trip(num_steps: int) -> None:
     np.testing.assert_array_equal(back[:, 6], actions[:, 6])
 
 
+def test_an_action_that_is_held_stands_for_the_mean_movement() -> None:
+    """Four steps in two actions: each moves as far in its two steps as was moved, the gripper ends alike."""
+    config = tiny_config("micro")
+    config.num_action_steps, config.action_repeat = 2, 2
+    processor = Processor(config, build_tokenizer(), ALL)
+    moved_x, gripper = np.array([0.2, 0.6, -0.4, 0.0]), np.array([-1, 1, 1, 1])
+    actions = np.zeros((4, 7))
+    actions[:, 0], actions[:, 6] = moved_x, gripper
+    tokens = processor.encode(actions)
+    assert tokens.shape == (14,) == (processor.num_action_tokens,)
+    back = processor.decode(tokens)
+    np.testing.assert_allclose(back[:, 0], [0.4, 0.4, -0.2, -0.2], atol=1 / 255)
+    np.testing.assert_array_equal(back[:, 6], [1, 1, 1, 1])
+
+
 def test_wrong_shapes_are_refused() -> None:
     processor = Processor(tiny_config("micro"), build_tokenizer(), ALL)
     with pytest.raises(ValueError, match="7 action tokens"):
