@@ -22,7 +22,7 @@ SETTINGS = "experiments/tiny_cpu.yaml"
 MIN_MINUTES = 2
 TASTE_MINUTES = 10
 """Below this the evaluations are kept short, too."""
-EPISODES, TASTE_EPISODES = 20, 4
+EPISODES, TASTE_EPISODES = 40, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
