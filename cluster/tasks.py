@@ -56,5 +56,7 @@ def reward_function(config: Config) -> RewardFunction:
         scale=config.reward.scale,
         gamma=config.advantage.gamma,
         time_limit_ends=not config.advantage.bootstrap_time_limit,
-        max_decisions=max_episode_decisions(config, chosen_tasks(config), processor.config.steps_per_decision),
+        max_decisions=max_episode_decisions(
+            config, chosen_tasks(config), processor.config.steps_per_decision
+        ),
     )

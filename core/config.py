@@ -115,7 +115,7 @@ class AdvantageConfig:
 
 @dataclass
 class CriticConfig:
-    kind: CriticKind = CriticKind.SHARED
+    kind: CriticKind = CriticKind.SHARED  # where values come from: docs/algorithm.md, "The critic"
     lr: float = 1e-3
     coef: float = 0.5
     clip: float = 0.0  # 0 = no value clipping
