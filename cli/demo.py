@@ -3,9 +3,9 @@
   vlarl demo                  30 minutes: before, training, after
   vlarl demo --minutes 3      a taste: every part runs, but three minutes are too few to show learning
 
-The policy in demo/policy comes from three CPU-minutes of imitation. It practises on fresh initial states, and is
-judged before and after on the published ones, which training never sees. The dashboard's address is printed
-at once. The last line of output is one JSON object.
+The policy in demo/policy comes from three CPU-minutes of imitation. It practises on fresh initial states, and
+is judged before and after on the published ones, which training never sees. The dashboard's address is
+printed at once. The last line of output is one JSON object.
 """
 
 import argparse
