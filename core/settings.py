@@ -21,11 +21,15 @@ from core.rules import check_effect, check_values
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Settings of a new run. Every key of the file and of the command line must have an effect."""
+    """Settings of a new run. The file's keys must have an effect in the file, the words' in both together.
+
+    So a word may switch off what the file then sets in vain.
+    """
     file = _read_file(path) if path else OmegaConf.create()
     words = _read_words(overrides)
     config = _merge(file, words)
-    check_effect(config, [*_keys(file), *_keys(words)])
+    check_effect(_merge(file), _keys(file))
+    check_effect(config, _keys(words))
     return config
 
 

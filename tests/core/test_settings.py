@@ -55,6 +55,15 @@ def test_wrong_keys_and_values_are_refused_with_advice(word: str, advice: str) -
         settings.load(None, [word])
 
 
+def test_a_word_may_switch_off_what_the_file_sets(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    file.write_text("reward: {checkpoint: somewhere, scale: 0.1}\n")
+    assert settings.load(file, ["reward.checkpoint="]).reward.checkpoint == ""
+    file.write_text("reward: {scale: 0.1}\n")
+    with pytest.raises(ValueError, match="has no effect here"):
+        settings.load(file, [])
+
+
 @pytest.mark.parametrize(
     ("words", "needs"),
     [
