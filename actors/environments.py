@@ -14,7 +14,7 @@ from envs import suites
 from envs.assets import resolve_assets
 from envs.simulator import LiberoSimulator
 from envs.vector import EnvPool
-from policy.checkpoint import load_processor
+from policy.processing import load_processor
 
 
 def make_loop(config: Config, policy: PolicyClient, episodes: Path, *, actor: int = 0) -> RolloutLoop:

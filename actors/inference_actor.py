@@ -1,6 +1,7 @@
 """A policy replica under Ray: a thin shell around `Serving`.
 
 In: requests from any number of environment actors, adapters from the controller. Out: decisions.
+vLLM and torch are imported where the actor is made: the controller only names the class.
 """
 
 import asyncio
@@ -10,10 +11,9 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from actors.serving import Request, Serving
+from actors.messages import Request
 from core.config import EngineConfig
 from core.types import Adapter, Decision
-from policy.engine import Engine
 
 MAX_CALLS = 1000
 """Calls that may wait in one replica at a time; more than all environment actors together ever make."""
@@ -23,6 +23,9 @@ class InferenceActor:
     """One engine. Takes no request before its first `update`."""
 
     def __init__(self, checkpoint: str | Path, engine: EngineConfig, temperature: float) -> None:
+        from actors.serving import Serving
+        from policy.engine import Engine
+
         self._serving = Serving(
             Engine(checkpoint, engine, temperature=temperature),
             on_crash=_die,

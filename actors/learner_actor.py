@@ -1,14 +1,15 @@
 """One learner rank under Ray: a thin shell around `Learner`.
 
 In: references to chunks, which it reads from the object store itself. Out: reports, adapters, checkpoints.
-All ranks are called alike, in the same order: what they do is done together.
+All ranks are called alike, in the same order: what they do is done together. torch and DeepSpeed are imported
+where a rank begins: the controller only names the class.
 """
 
 import os
 import socket
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
@@ -17,9 +18,9 @@ from ray.exceptions import ObjectLostError
 from core.config import Config
 from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
 from learner.batch import RewardFunction
-from learner.build import build_learner
-from learner.deepspeed_engine import join_ranks
-from learner.learner import LoadReport, UpdateReport
+
+if TYPE_CHECKING:
+    from learner.learner import LoadReport, UpdateReport
 
 
 class LearnerActor:
@@ -38,6 +39,9 @@ class LearnerActor:
     def begin(self, rank: int, size: int, address: str, port: int) -> int:
         """Join the others and load the model; answers with the process id."""
         import torch
+
+        from learner.build import build_learner
+        from learner.deepspeed_engine import join_ranks
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
         ranks = join_ranks(rank, size, address, port, device)
@@ -63,7 +67,7 @@ class LearnerActor:
                 continue
         return list(self._chunks)
 
-    def update(self, indexes: list[int], scores: dict[str, RewardScores]) -> UpdateReport:
+    def update(self, indexes: list[int], scores: dict[str, RewardScores]) -> "UpdateReport":
         """One update on the fetched chunks that every rank has; scores go by the chunks' ids."""
         chunks = [self._chunks[index] for index in indexes]
         self._chunks = {}
@@ -81,7 +85,7 @@ class LearnerActor:
     def save(self, root: Path, extra: dict[str, Any], keep: int) -> None:
         self._learner.save(root, extra, keep=keep)
 
-    def load(self, root: Path, version: int) -> tuple[int, LoadReport]:
+    def load(self, root: Path, version: int) -> "tuple[int, LoadReport]":
         """Updates done, and what was found. Versions are not counted back below `version`."""
         found = self._learner.load(root)
         self._learner.version = max(self._learner.version, version)

@@ -1,13 +1,13 @@
-"""What the controller and the environments say to each other.
+"""What controller, environments and replicas say to each other.
 
 In: grants, to one environment each. Out: events. A fleet of environments, wherever it runs, speaks only
-these.
+these; of replicas it requests decisions.
 """
 
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from core.types import EpisodeOutcome, Start
+from core.types import EpisodeOutcome, Observation, Start
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,15 @@ class Grant:
     """Take the likeliest tokens instead of sampling."""
     record: bool = False
     """Keep a video of the episode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One decision that is asked for."""
+
+    observation: Observation
+    greedy: bool
+    seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ray.exceptions import RayActorError
 
-from actors.serving import Request
+from actors.messages import Request
 from core.types import Decision, Observation
 
 RETRY_S = 1.0

@@ -1,6 +1,7 @@
 """The process reward model under Ray: a thin shell around `Scorer`.
 
 In: references to sealed chunks, which it reads from the object store itself. Out: scores only.
+torch is imported where the actor is made: the controller only names the class.
 """
 
 import os
@@ -12,8 +13,6 @@ import ray
 from ray.exceptions import ObjectLostError
 
 from core.types import RewardScores
-from reward.checkpoint import load_reward_model
-from reward.scoring import Scorer
 
 
 class RewardActor:
@@ -21,6 +20,9 @@ class RewardActor:
 
     def __init__(self, checkpoint: Path, policy_view: tuple[int, int, int], batch_size: int) -> None:
         import torch
+
+        from reward.checkpoint import load_reward_model
+        from reward.scoring import Scorer
 
         torch.set_num_threads(1)
         model = load_reward_model(checkpoint)

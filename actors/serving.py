@@ -16,17 +16,9 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from core.types import Adapter, Decision, Observation
+from actors.messages import Request
+from core.types import Adapter, Decision
 from policy.engine import Engine
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """One decision that is asked for."""
-
-    observation: Observation
-    greedy: bool
-    seed: int
 
 
 @dataclass(slots=True)

@@ -31,7 +31,7 @@ from envs.vector import EnvPool, EnvReady
 from learner.batch import ModelInputs
 from learner.build import build_learner
 from learner.critic import Pass
-from policy.checkpoint import load_processor
+from policy.processing import load_processor
 
 SETTLING_UPDATES = 3
 """Of the loop; until then it trains on what the full buffer held before."""

@@ -18,9 +18,8 @@ from core.config import EngineConfig
 from core.types import Decision, Observation, Start, StateSource, TaskId
 from envs.assets import resolve_assets
 from envs.vector import EnvPool
-from policy.checkpoint import load_processor
 from policy.engine import Engine
-from policy.processing import Processor
+from policy.processing import Processor, load_processor
 
 TASK = TaskId(suite="libero_spatial", index=0)
 INSTRUCTION = "pick up the black bowl and place it on the plate"

@@ -24,12 +24,13 @@ from benchmarks.report import Row, at_least, below, print_report
 from core.config import EngineConfig
 from core.types import Adapter, Decision, Observation
 from policy.adapter import add_lora, export_adapter
-from policy.checkpoint import Policy, load_policy, load_processor, save_policy
+from policy.checkpoint import Policy, load_policy, save_policy
 from policy.configuration import OpenVLAConfig
 from policy.distribution import token_logprobs
 from policy.engine import Engine
 from policy.model import VLARLForActionPrediction, action_logits, pad_prompts
 from policy.presets import make_tiny, tiny_config
+from policy.processing import load_processor
 
 NUM_CALLERS = 16
 TEMPERATURE = 1.5

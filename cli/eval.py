@@ -96,8 +96,8 @@ def _evaluate(
     args: argparse.Namespace, engine: "Engine", assets: Path, suite: str, starts: list["Start"]
 ) -> "EvalReport":
     from envs.vector import EnvPool
-    from policy.checkpoint import load_processor
     from policy.evaluate import evaluate
+    from policy.processing import load_processor
 
     processor = load_processor(args.checkpoint, suite)
     num_envs = min(args.envs, len(starts))

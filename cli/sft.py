@@ -68,8 +68,8 @@ def _files(demos: Path) -> list[Path]:
 
 def _start(args: argparse.Namespace) -> Path:
     """The folder to start from; a preset's random weights are kept beside the result, for a resumed run."""
-    from policy.checkpoint import resolve_folder
     from policy.presets import make_tiny
+    from policy.processing import resolve_folder
 
     if args.start:
         return resolve_folder(args.start)

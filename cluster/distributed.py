@@ -25,7 +25,7 @@ from cluster.tasks import reward_function
 from core.config import Config, Mode
 from core.runfolder import RunFolder
 from learner.batch import RewardFunction
-from policy.checkpoint import load_processor
+from policy.processing import load_processor
 
 WORKER_VARIABLES = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 OBJECT_STORE_SLACK = 256 * 2**20

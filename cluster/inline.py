@@ -19,7 +19,7 @@ from core.runfolder import RunFolder
 from core.types import Adapter, Decision, Observation, RewardScores, TrajectoryChunk
 from learner.build import build_learner
 from learner.learner import Learner
-from policy.checkpoint import load_processor
+from policy.processing import load_processor
 from reward.checkpoint import load_reward_model
 from reward.scoring import Scorer
 

@@ -69,7 +69,7 @@ def _environments(config: Config, seconds: float) -> tuple[float, float]:
 
     from actors.environments import make_loop
     from actors.messages import Grant, Idle, Sealed
-    from policy.checkpoint import load_processor
+    from policy.processing import load_processor
 
     processor = load_processor(config.policy.checkpoint, config.env.suite)
     ids = processor.config.action_ids
@@ -97,8 +97,8 @@ def _environments(config: Config, seconds: float) -> tuple[float, float]:
 
 def _engine(config: Config, seconds: float) -> float:
     """With as many requests as the engine takes at a time."""
-    from policy.checkpoint import load_processor
     from policy.engine import Engine
+    from policy.processing import load_processor
 
     processor = load_processor(config.policy.checkpoint, config.env.suite)
     engine = Engine(config.policy.checkpoint, config.engine, temperature=config.policy.temperature)

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import GetTimeoutError, RayActorError
 
-from actors.serving import Request
+from actors.messages import Request
 from cluster.heartbeat import Heartbeat
 from cluster.parts import Fault
 from core.types import Decision, Observation

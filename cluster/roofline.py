@@ -17,7 +17,8 @@ from math import prod
 
 from cluster.plan import Costs
 from core.config import AdvantageKind, Config, CriticKind
-from policy.configuration import SHRINK, OpenVLAConfig
+from policy.configuration import OpenVLAConfig
+from policy.conventions import SHRINK
 
 GB = 1e9
 EFFICIENCY = 0.4

@@ -21,7 +21,7 @@ from core.metrics import MetricsWriter
 from core.runfolder import RunFolder
 from core.types import StateSource
 from envs.suites import NUM_PUBLISHED_STATES, Task
-from policy.checkpoint import load_processor
+from policy.processing import load_processor
 
 
 def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:

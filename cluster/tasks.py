@@ -9,7 +9,7 @@ from core.types import Start, StateSource, TaskId
 from envs import suites
 from envs.suites import NUM_PUBLISHED_STATES, Task
 from learner.batch import RewardFunction, environment_rewards
-from policy.checkpoint import load_processor
+from policy.processing import load_processor
 from reward.shaping import ShapedRewards
 
 

@@ -9,11 +9,14 @@ P image patches, C their features.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from core.types import RewardScores, TrajectoryChunk
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RewardFunction = Callable[[TrajectoryChunk, RewardScores | None], np.ndarray]
 """(T,) rewards to train on, from a chunk and its scores: where reward shaping comes in."""
@@ -34,7 +37,7 @@ class ModelInputs:
     """(B, H, W, 3) uint8."""
     tokens: np.ndarray
     """(B, A) action tokens whose log-probabilities are asked for."""
-    features: Tensor | None = None
+    features: "Tensor | None" = None
     """(B, P, C) what the vision backbone makes of the frames, where that is known already."""
 
 
@@ -69,7 +72,7 @@ class Batch:
         start = self.offsets[chunk]
         return slice(start, start + self.chunks[chunk].num_decisions)
 
-    def inputs(self, views_B: np.ndarray, features_VPC: Tensor | None = None) -> ModelInputs:
+    def inputs(self, views_B: np.ndarray, features_VPC: "Tensor | None" = None) -> ModelInputs:
         """What the model needs to look at these views."""
         chunks_B = self.chunk_of_view[views_B]
         steps_B = views_B - self.offsets[chunks_B]

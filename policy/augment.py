@@ -5,7 +5,8 @@ In: `(B, H, cameras · H, 3)` uint8 frames and a generator. Out: `(B, S, cameras
 
 import numpy as np
 
-from policy.configuration import SHRINK, OpenVLAConfig
+from policy.configuration import OpenVLAConfig
+from policy.conventions import SHRINK
 from policy.images import CROP_SIDE, resample, shrink
 
 BRIGHTNESS = 0.1

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
 from transformers.utils import logging as transformers_logging
 
 from policy.configuration import OpenVLAConfig
+from policy.conventions import STATISTICS_FILE, read_statistics
 from policy.model import VLARLForActionPrediction
-from policy.processing import Processor, choose_statistics, load_tokenizer
+from policy.processing import Processor, load_processor, resolve_folder
 
-STATISTICS_FILE = "dataset_statistics.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json")
 MAX_SHARD = "5GB"
 
@@ -34,33 +32,11 @@ class Policy:
     folder: Path
 
 
-def resolve_folder(checkpoint: str | Path) -> Path:
-    """The folder itself, or the local copy of a hub name."""
-    folder = Path(checkpoint)
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"{folder} has no config.json, so it is not a policy in the published layout")
-        return folder
-    try:
-        return Path(snapshot_download(str(checkpoint)))
-    except (HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError) as error:
-        raise ValueError(f"{checkpoint} is neither a folder nor a model on the hub ({error})") from error
-
-
 def load_config(folder: Path) -> OpenVLAConfig:
     """`config.json`, with the statistics file merged into `norm_stats`."""
     config = OpenVLAConfig.from_pretrained(folder)
-    file = folder / STATISTICS_FILE
-    if file.is_file():
-        config.norm_stats = json.loads(file.read_text())
+    config.norm_stats = read_statistics(folder) or config.norm_stats
     return config
-
-
-def load_processor(checkpoint: str | Path, suite: str | None = None) -> Processor:
-    """Prompts, views and action decoding of a policy, without its weights."""
-    folder = resolve_folder(checkpoint)
-    config = load_config(folder)
-    return Processor(config, load_tokenizer(folder), choose_statistics(config.norm_stats, suite))
 
 
 def load_policy(
@@ -68,9 +44,9 @@ def load_policy(
 ) -> Policy:
     """Everything of a policy folder (or hub name); any missing or superfluous weight is an error."""
     folder = resolve_folder(checkpoint)
-    processor = load_processor(folder, suite)
-    model = load_model(folder, processor.config, dtype)
-    return Policy(model=model, config=processor.config, processor=processor, folder=folder)
+    config = load_config(folder)
+    model = load_model(folder, config, dtype)
+    return Policy(model=model, config=config, processor=load_processor(folder, suite), folder=folder)
 
 
 def load_model(folder: Path, config: OpenVLAConfig, dtype: torch.dtype) -> VLARLForActionPrediction:

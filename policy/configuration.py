@@ -1,13 +1,15 @@
 """OpenVLA's configuration: the published `config.json`, unchanged, plus the few fields our tiny models need.
 
-In: `config.json` (published fields and, where present, ours). Out: `OpenVLAConfig`, which every other file of
-`policy/` reads its sizes and token ids from.
+In: `config.json` (published fields and, where present, ours). Out: `OpenVLAConfig`, which every file of
+`policy/` that holds a network reads its sizes from.
 """
 
 from typing import Any
 
 from huggingface_hub.dataclasses import strict
 from transformers import LlamaConfig, PreTrainedConfig
+
+from policy.conventions import PUBLISHED_VOCABULARY, Conventions
 
 ARCHITECTURE = "VLARLForActionPrediction"
 """Our architecture's name; the published one would let a serving engine pick its own OpenVLA."""
@@ -21,30 +23,20 @@ PUBLISHED_TOWERS: dict[str, dict[str, int]] = {
 }
 """Sizes that the published `timm_model_ids` stand for."""
 
-RESIZE = "resize-naive"
-SHRINK = "shrink"
-"""Mean over equal blocks of pixels: for renders that are a multiple of the view."""
-
 
 @strict
-class OpenVLAConfig(PreTrainedConfig):
-    """Sizes, token ids and picture geometry of one policy."""
+class OpenVLAConfig(PreTrainedConfig, Conventions):
+    """The network's sizes, and the conventions that come with them."""
 
     model_type = "openvla"
     sub_configs = {"text_config": LlamaConfig}  # noqa: RUF012 (transformers wants a plain class attribute)
 
     # Published fields that this project reads.
-    text_config: dict | LlamaConfig | None = None
     timm_model_ids: list[str] | tuple[str, ...] = tuple(PUBLISHED_TOWERS)
     use_fused_vision_backbone: bool = True
-    image_sizes: list[int] | tuple[int, ...] = (224, 224)
-    image_resize_strategy: str = RESIZE
-    n_action_bins: int = 256
-    pad_to_multiple_of: int = 64
     pad_token_id: int = 32000
     bos_token_id: int = 1
     eos_token_id: int = 2
-    norm_stats: dict | None = None
 
     # Ours; absent from published checkpoints.
     vision_tower: str = VIT_TOWERS
@@ -52,36 +44,18 @@ class OpenVLAConfig(PreTrainedConfig):
     """Sizes of the two ViTs where they differ from what `timm_model_ids` stand for."""
     conv_channels: list[int] | tuple[int, ...] = (24, 48, 96, 128)
     """Channels of the convolutional tower: a stem and then stages, each of which halves the picture."""
-    cameras: list[str] | tuple[str, ...] = ("agentview",)
-    """Whose pictures the policy sees, side by side in one frame."""
-    num_action_steps: int = 1
-    """K: actions, of 7 tokens each, in one decision."""
-    action_repeat: int = 1
-    """Environment steps for which each action is held."""
-    prompt_end_id: int = 29871
-    """Token that ends every prompt (the published tokenizer's lone space)."""
-    render_size: int = 256
-    """Pixels of the square camera pictures that the policy's view is made from."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.text_config is None:
-            self.text_config = LlamaConfig(vocab_size=32064, pad_token_id=32000)
+            self.text_config = LlamaConfig(vocab_size=PUBLISHED_VOCABULARY, pad_token_id=32000)
         elif isinstance(self.text_config, dict):
             self.text_config = LlamaConfig(**self.text_config)
         super().__post_init__(**kwargs)
-        self._refuse_unknown()
-
-    def _refuse_unknown(self) -> None:
-        _one_of("vision_tower", self.vision_tower, (VIT_TOWERS, CONV_TOWER))
-        _one_of("image_resize_strategy", self.image_resize_strategy, (RESIZE, SHRINK))
-        if len(set(self.image_sizes)) != 1:
+        self.check()
+        if self.vision_tower not in (VIT_TOWERS, CONV_TOWER):
             raise ValueError(
-                f"image_sizes must be equal (both towers see one picture), got {self.image_sizes}"
+                f"vision_tower is {self.vision_tower!r}; allowed are {VIT_TOWERS} and {CONV_TOWER}"
             )
-        if self.num_action_steps < 1:
-            raise ValueError(f"num_action_steps must be at least 1, got {self.num_action_steps}")
-        if self.action_repeat < 1:
-            raise ValueError(f"action_repeat must be at least 1, got {self.action_repeat}")
         if self.vision_tower == VIT_TOWERS:
             self.tower_sizes  # noqa: B018 (raises for towers we do not know)
 
@@ -90,16 +64,6 @@ class OpenVLAConfig(PreTrainedConfig):
         """`text_config` as what it always is after construction."""
         assert isinstance(self.text_config, LlamaConfig)
         return self.text_config
-
-    @property
-    def image_size(self) -> int:
-        """Pixels of the square view of each camera."""
-        return self.image_sizes[0]
-
-    @property
-    def view_shape(self) -> tuple[int, int, int]:
-        """(H, W, 3) of the frames the model is shown: all cameras side by side."""
-        return self.image_size, self.image_size * len(self.cameras), 3
 
     @property
     def tower_sizes(self) -> list[dict[str, int]]:
@@ -113,23 +77,3 @@ class OpenVLAConfig(PreTrainedConfig):
                 f"not supported; known is {list(PUBLISHED_TOWERS)}, or give vit_towers"
             )
         return [PUBLISHED_TOWERS[name] for name in self.timm_model_ids]
-
-    @property
-    def action_ids(self) -> range:
-        """Ids of the action tokens: the last `n_action_bins` before the vocabulary's padding."""
-        end = self.language.vocab_size - self.pad_to_multiple_of
-        return range(end - self.n_action_bins, end)
-
-    @property
-    def num_action_tokens(self) -> int:
-        return 7 * self.num_action_steps
-
-    @property
-    def steps_per_decision(self) -> int:
-        """Environment steps."""
-        return self.num_action_steps * self.action_repeat
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(allowed)}")

@@ -17,8 +17,8 @@ import numpy as np
 from core.config import EngineConfig
 from core.types import Adapter, Decision, Observation
 from policy.adapter import factors_of, lora_shapes, validate_adapter
-from policy.checkpoint import load_config, resolve_folder
-from policy.processing import Processor, load_tokenizer
+from policy.checkpoint import load_config
+from policy.processing import Processor, load_tokenizer, resolve_folder
 from policy.vllm_layout import MAX_PROMPT_TOKENS, to_engine_id
 from policy.vllm_start import start_vllm
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
-from policy.configuration import SHRINK, OpenVLAConfig
+from policy.conventions import SHRINK, Conventions
 from policy.images import openvla_view, shrink
 from policy.tokens import (
     ACTION_DIM,
@@ -24,10 +24,10 @@ PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
 
 
 class Processor:
-    """One policy's conventions. Holds no weights and no torch: actors have one too."""
+    """One policy's conventions at work. Holds no weights and no torch: environment actors have one too."""
 
     def __init__(
-        self, config: OpenVLAConfig, tokenizer: Tokenizer, statistics: ActionStatistics | None
+        self, config: Conventions, tokenizer: Tokenizer, statistics: ActionStatistics | None
     ) -> None:
         self.config = config
         self.tokenizer = tokenizer
@@ -102,6 +102,30 @@ class Processor:
                 "this policy has no action statistics yet: `vlarl sft` computes them from its data"
             )
         return self.statistics
+
+
+def resolve_folder(checkpoint: str | Path) -> Path:
+    """The folder itself, or the local copy of a hub name."""
+    folder = Path(checkpoint)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"{folder} has no config.json, so it is not a policy in the published layout")
+        return folder
+
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(checkpoint)))
+    except (HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError, OSError) as error:
+        raise ValueError(f"{checkpoint} is neither a folder nor a model on the hub ({error})") from error
+
+
+def load_processor(checkpoint: str | Path, suite: str | None = None) -> Processor:
+    """Prompts, views and action decoding of a policy, without its weights."""
+    folder = resolve_folder(checkpoint)
+    conventions = Conventions.read(folder)
+    return Processor(conventions, load_tokenizer(folder), choose_statistics(conventions.norm_stats, suite))
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:

@@ -9,7 +9,8 @@ import torch
 from transformers import LlamaConfig
 
 from core.types import MAIN_CAMERA, WRIST_CAMERA
-from policy.configuration import CONV_TOWER, SHRINK, OpenVLAConfig
+from policy.configuration import CONV_TOWER, OpenVLAConfig
+from policy.conventions import SHRINK
 from policy.model import VLARLForActionPrediction
 from policy.presets.tokenizer import BOS_ID, EOS_ID, NUM_TEXT_IDS, PROMPT_END_ID, write_tokenizer
 
@@ -45,7 +46,7 @@ def tiny_config(preset: str) -> OpenVLAConfig:
         eos_token_id=EOS_ID,
         tie_word_embeddings=False,
     )
-    return OpenVLAConfig(
+    return OpenVLAConfig(  # type: ignore[call-arg]  # transformers makes the constructor
         text_config=text_config,
         pad_token_id=num_bins_end,
         bos_token_id=BOS_ID,

@@ -7,8 +7,8 @@ import pytest
 from ray.exceptions import RayActorError
 
 from actors import remote_policy
+from actors.messages import Request
 from actors.remote_policy import RemotePolicy
-from actors.serving import Request
 from core.types import Decision, Observation
 
 OBSERVATION = Observation(frame=np.zeros((2, 2, 3), np.uint8), instruction="do")

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.serving import Request, Serving
+from actors.messages import Request
+from actors.serving import Serving
 from core.types import Adapter, Decision, Observation
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from policy.checkpoint import load_policy, load_processor, save_policy
+from policy.checkpoint import load_policy, save_policy
 from policy.presets import make_tiny
+from policy.processing import load_processor
 
 STATS = {"libero_spatial": {"action": {"q01": [-1.0] * 7, "q99": [1.0] * 7, "mask": [True] * 6 + [False]}}}
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from envs.suites import SUITES, suite_tasks
-from policy.checkpoint import load_policy, load_processor
+from policy.checkpoint import load_policy
 from policy.presets import PRESETS, make_tiny, tiny_config
 from policy.presets.tokenizer import NUM_TEXT_IDS, PROMPT_END_ID, build_tokenizer
-from policy.processing import PROMPT, Processor
+from policy.processing import PROMPT, Processor, load_processor
 from policy.tokens import ActionStatistics
 
 ALL = ActionStatistics(q01=-np.ones(7), q99=np.ones(7), mask=np.array([True] * 6 + [False]))
