@@ -17,6 +17,10 @@ from cluster.heartbeat import Heartbeat
 from cluster.parts import Fault
 
 STOP_S = 10.0
+ANSWER_S = 10.0
+"""An actor that has not answered for so long hangs. It holds no model, so nothing keeps it from answering; and
+while it hangs, the lag bound lets the others go on only until the buffer is full.
+"""
 RETURN_S = 600.0
 """Until a second death is counted where an actor has not come back from the first."""
 
@@ -35,7 +39,7 @@ class RayFleet:
         self._granted: dict[int, Grant] = {}
         """Environment to the grant whose end has not been heard of."""
         self._lost: dict[int, str] = {}
-        self._heartbeat = Heartbeat(lambda number: self._actors[number].pid.remote())
+        self._heartbeat = Heartbeat(lambda number: self._actors[number].pid.remote(), patience_s=ANSWER_S)
         self._heard: set[int] = set()
         """Actors that have spoken since they were started: from them an answer may be expected."""
         self._hung: set[int] = set()

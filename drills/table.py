@@ -8,14 +8,17 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from cluster.fleet import ANSWER_S
+from cluster.heartbeat import PATIENCE_S, PING_EVERY_S
 from drills.record import Event
 from drills.system import System
 
 ENVS_PER_ACTOR = 2
 EVERYBODY = frozenset(range(2 * ENVS_PER_ACTOR))
 """The environments of a drilled run, which has two actors."""
-HANG_S = 30.0 + 5.0
-"""Until a hang is noticed: `cluster.heartbeat`."""
+HANG_S = PATIENCE_S + PING_EVERY_S
+ACTOR_HANG_S = ANSWER_S + PING_EVERY_S
+"""Until a hang is noticed."""
 STEP_TIMEOUT_S = 5.0
 GIL_S = 5.0
 UPDATES_S = 60.0
@@ -135,7 +138,7 @@ REST = (
         name="an environment actor hangs",
         inject=_stop("env_actor"),
         holds="it is replaced",
-        limit_s=HANG_S + 30.0,
+        limit_s=ACTOR_HANG_S + 30.0,
         counted="env_actor",
     ),
     Drill(
