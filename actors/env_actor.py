@@ -6,8 +6,10 @@ object in the store. The stream's reader owns the objects, so they outlive this 
 
 import dataclasses
 import os
+import sys
+import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,36 +18,52 @@ import ray
 from actors.environments import make_loop
 from actors.messages import Event, Grant, Sealed
 from actors.remote_policy import RemotePolicy
+from actors.rollout import RolloutLoop
 from core.config import Config
 
 TURN_S = 0.01
 """Longest wait within one turn of the loop; a grant that comes meanwhile waits for it."""
 
 
+def loop_over_replicas(config: Config, replicas: list[str], episodes: Path, number: int) -> RolloutLoop:
+    """What the actor of this number plays. Replicas are given by name: handles would not survive the death of
+    their node.
+    """
+    policy = RemotePolicy([ray.get_actor(name) for name in replicas])
+    return make_loop(config, policy, episodes, actor=number)
+
+
 class EnvActor:
     """Runs with two threads: one in `run`, one to take grants."""
 
-    def __init__(self, config: Config, replicas: list[str], episodes: Path, number: int) -> None:
-        """Replicas are given by name: handles among the arguments would not survive their node's death."""
+    def __init__(self, make_loop: Callable[[], RolloutLoop]) -> None:
         self._grants: deque[tuple[int, Grant]] = deque()
-        policy = RemotePolicy([ray.get_actor(name) for name in replicas])
-        self._loop = make_loop(config, policy, episodes, actor=number)
+        self._loop = make_loop()
         self._running = True
+        self._life: int | None = None
+        """Which of its lives the fleet takes this one for; known once `run` has begun."""
 
-    def go(self, grants: list[tuple[int, Grant]]) -> None:
-        """Grants for environments of this actor."""
-        self._grants.extend(grants)
+    def go(self, life: int, grants: list[tuple[int, Grant]]) -> None:
+        """Grants for environments of this actor; those meant for the process before this one are void."""
+        if life == self._life:
+            self._grants.extend(grants)
 
-    def run(self) -> Iterator[Any]:
-        """Play until `stop`."""
-        while self._running:
-            while self._grants:
-                self._loop.go(*self._grants.popleft())
-            events = self._loop.poll(TURN_S)
-            if events:
-                yield [_without_chunk(event) for event in events]
-                yield from (event.chunk for event in events if isinstance(event, Sealed))
-        self._loop.close()
+    @ray.method(max_task_retries=-1)
+    def arrive(self) -> None:
+        """Answers once the environments are there; Ray asks again while the process is being restarted."""
+
+    def run(self, life: int) -> Iterator[Any]:
+        """Play until `stop`. Whatever goes wrong ends the process, a second stream too: Ray starts afresh."""
+        try:
+            if self._life is not None:
+                raise RuntimeError("nobody hears the stream of this process any more")
+            self._life = life
+            while self._running:
+                yield from self._turn()
+            self._loop.close()
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            os._exit(1)
 
     def stop(self) -> None:
         """End the stream, and with it the environments."""
@@ -53,6 +71,14 @@ class EnvActor:
 
     def pid(self) -> int:
         return os.getpid()
+
+    def _turn(self) -> Iterator[Any]:
+        while self._grants:
+            self._loop.go(*self._grants.popleft())
+        events = self._loop.poll(TURN_S)
+        if events:
+            yield [_without_chunk(event) for event in events]
+            yield from (event.chunk for event in events if isinstance(event, Sealed))
 
 
 def _without_chunk(event: Event) -> Event:

@@ -207,16 +207,19 @@ class RolloutLoop:
         self._events.append(sealed)
 
     def _fail(self, event: EnvFailed) -> None:
-        """Drop the open episode and go on with a fresh environment; its late answers will find no entry."""
+        """Drop the open episode and go on with a fresh environment; its late answers will find no entry.
+
+        One without an episode has said already that it is idle: saying so again would earn it two grants.
+        """
         episode = self._episodes.get(event.env)
         self._asked = {key: env for key, env in self._asked.items() if env != event.env}
         self._events.append(Failed(env=event.env, reason=event.reason))
+        self._envs.restart(event.env)
         if episode is not None:
             self._events.append(Dropped(env=event.env, slot=episode.grant.slot, reason=event.reason))
             if self._recorder is not None and episode.grant.record:
                 self._recorder.discard(episode.grant.episode_id)
-        self._envs.restart(event.env)
-        self._free(event.env)
+            self._free(event.env)
 
     def _free(self, env: int) -> None:
         self._episodes.pop(env, None)

@@ -69,6 +69,8 @@ class Controller:
             self._insist(self._evaluate)
         while not self._done():
             self._insist(self._turn)
+        while self._is_updating:
+            self._insist(self._finish)
         if self._num_saved < self._num_updates:
             self._insist(self._checkpoint)
         if not self._supervisor.told_to_stop and self._num_evaluated < self._num_updates:
@@ -85,6 +87,11 @@ class Controller:
 
     def _turn(self) -> None:
         self._rollouts.grant()
+        self._rollouts.collect()
+        self._train()
+
+    def _finish(self) -> None:
+        """What the learner has begun is not thrown away: a checkpoint would have to wait for it anyway."""
         self._rollouts.collect()
         self._train()
 

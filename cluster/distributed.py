@@ -4,12 +4,13 @@ In: settings and the run folder. Out: the parts of a run, and how to take them d
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from actors.env_actor import EnvActor
+from actors.env_actor import EnvActor, loop_over_replicas
 from actors.inference_actor import MAX_CALLS, InferenceActor
 from actors.learner_actor import LearnerActor
 from actors.reward_actor import RewardActor
@@ -108,7 +109,7 @@ def _env_actor(config: Config, options: Options, replicas: list[str], folder: Ru
     actor = ray.remote(EnvActor).options(
         max_restarts=-1, max_concurrency=2, runtime_env={"env_vars": WORKER_VARIABLES}, **options
     )
-    return actor.remote(config, replicas, folder.episodes, number)
+    return actor.remote(partial(loop_over_replicas, config, replicas, folder.episodes, number))
 
 
 def _reward_model(config: Config, options: Options) -> RayRewardModel | None:

@@ -5,7 +5,6 @@ process owns: they stay in the store of the node where they were made, whatever 
 """
 
 import dataclasses
-import time
 from collections import defaultdict
 from typing import Any
 
@@ -18,15 +17,18 @@ from cluster.parts import Fault
 
 STOP_S = 10.0
 ANSWER_S = 10.0
-"""An actor that has not answered for so long hangs. It holds no model, so nothing keeps it from answering; and
-while it hangs, the lag bound lets the others go on only until the buffer is full.
+"""An actor that has not answered for so long hangs. It holds no model, so nothing keeps it from answering;
+and while it hangs, the lag bound lets the others go on only until the buffer is full.
 """
-RETURN_S = 600.0
-"""Until a second death is counted where an actor has not come back from the first."""
 
 
 class RayFleet:
-    """A `Fleet` of actors that Ray restarts; their streams are opened anew when they are back."""
+    """A `Fleet` of actors that Ray restarts; a stream is opened once to each process that arrives.
+
+    Every grant ends in exactly one event: sealed, evaluated or dropped. What is granted to an actor that is
+    away is dropped at once. Ray may deliver a call to the process that came after the one it was meant for,
+    so calls name the life they are meant for.
+    """
 
     fault = Fault.ENV_ACTOR
 
@@ -34,32 +36,38 @@ class RayFleet:
         self.num_envs = len(actors) * envs_per_actor
         self._actors = actors
         self._envs_per_actor = envs_per_actor
-        self._streams = {number: self._open_stream(number) for number in range(len(actors))}
+        self._lives = [0] * len(actors)
+        """How often each actor has died."""
+        self._arrivals = {number: actor.arrive.remote() for number, actor in enumerate(actors)}
+        """Of actors that are away; answered when they are there."""
+        self._streams: dict[int, Any] = {}
         self._outbox: dict[int, list[tuple[int, Grant]]] = defaultdict(list)
-        self._granted: dict[int, Grant] = {}
-        """Environment to the grant whose end has not been heard of."""
+        self._granted: set[tuple[int, int]] = set()
+        """Environments and slots of the grants whose end has not been heard of."""
         self._lost: dict[int, str] = {}
         self._heartbeat = Heartbeat(lambda number: self._actors[number].pid.remote(), patience_s=ANSWER_S)
         self._heard: set[int] = set()
         """Actors that have spoken since they were started: from them an answer may be expected."""
         self._hung: set[int] = set()
-        self._returning: dict[int, float] = {}
-        """Actors that have died and not been heard of since, and until when they may take to come back."""
         self._events: list[Event] = []
 
     def go(self, env: int, grant: Grant) -> None:
         """Sent with the next `poll`."""
         actor, local = divmod(env, self._envs_per_actor)
-        self._granted[env] = grant
+        if actor not in self._heard:
+            self._events.append(Dropped(env=env, slot=grant.slot, reason="its actor is away"))
+            return
+        self._granted.add((env, grant.slot))
         self._outbox[actor].append((local, grant))
 
     def poll(self, timeout_s: float) -> list[Event]:
         """Send grants, then hear every actor that has something to say."""
         for number, grants in self._outbox.items():
-            self._actors[number].go.remote(grants)
+            self._actors[number].go.remote(self._lives[number], grants)
         self._outbox.clear()
-        for number in self._speaking(0.0 if self._events else timeout_s):
-            self._hear(number)
+        waited_for = {**self._streams, **self._arrivals}
+        for number in _ready(waited_for, 0.0 if self._events else timeout_s):
+            self._hear(number) if number in self._streams else self._welcome(number)
         events, self._events = self._events, []
         return events
 
@@ -73,8 +81,8 @@ class RayFleet:
 
     def mend(self, member: int) -> None:
         """Ray starts the process again; its new stream says which environments are idle."""
-        self._returning[member] = time.monotonic() + RETURN_S
-        self._streams[member] = self._open_stream(member)
+        self._lives[member] += 1
+        self._arrivals[member] = self._actors[member].arrive.remote()
 
     def close(self) -> None:
         """Let every actor take its environments down, then end it."""
@@ -83,35 +91,23 @@ class RayFleet:
         for actor in self._actors:
             ray.kill(actor)
 
-    def _open_stream(self, number: int) -> Any:
-        return self._actors[number].run.options(num_returns="streaming").remote()
-
-    def _speaking(self, timeout_s: float) -> list[int]:
-        numbers = {id(stream): number for number, stream in self._streams.items()}
-        streams = list(self._streams.values())
-        if not streams:
-            return []
-        ray.wait(streams, num_returns=1, timeout=timeout_s)
-        ready, _ = ray.wait(streams, num_returns=len(streams), timeout=0)
-        return [numbers[id(stream)] for stream in ready]
+    def _welcome(self, number: int) -> None:
+        """One that cannot even be made (no renderer, no assets) would fail for ever: that ends the run."""
+        try:
+            ray.get(self._arrivals.pop(number))
+        except RayError as error:
+            raise RuntimeError(f"environment actor {number} cannot start: {error}") from error
+        run = self._actors[number].run.options(num_returns="streaming")
+        self._streams[number] = run.remote(self._lives[number])
 
     def _hear(self, number: int) -> None:
-        """Fault-tolerance point: an actor that died is reported by `lost`, its open episodes as dropped.
-
-        One that cannot even be made (no renderer, no assets) would fail for ever: that ends the run.
-        """
+        """Fault-tolerance point: an actor that died is reported by `lost`, its open episodes as dropped."""
         stream = self._streams[number]
         try:
-            events = ray.get(next(stream))
-            self._events += [self._translate(number, event, stream) for event in events]
-            self._returning.pop(number, None)
+            for event in ray.get(next(stream)):
+                self._events.append(self._translate(number, event, stream))
             self._heard.add(number)
         except (RayError, StopIteration) as error:
-            if "creation task" in str(error):
-                raise RuntimeError(f"environment actor {number} cannot start: {error}") from error
-            if time.monotonic() < self._returning.get(number, 0.0):  # not yet restarted: ask again
-                self._streams[number] = self._open_stream(number)
-                return
             del self._streams[number]
             self._lost[number] = "it hung" if number in self._hung else type(error).__name__
             self._heard.discard(number)
@@ -119,17 +115,28 @@ class RayFleet:
             self._drop_all(number)
 
     def _translate(self, number: int, event: Event, stream: Any) -> Event:
-        env = number * self._envs_per_actor + event.env
-        if isinstance(event, Sealed | Evaluated | Dropped):
-            self._granted.pop(env, None)
+        """As the controller sees it. A chunk that died with its actor raises, and its grant is still open."""
+        event = dataclasses.replace(event, env=number * self._envs_per_actor + event.env)
         if isinstance(event, Sealed):
-            return dataclasses.replace(event, env=env, chunk=next(stream))
-        return dataclasses.replace(event, env=env)
+            event = dataclasses.replace(event, chunk=next(stream))
+        if isinstance(event, Sealed | Evaluated | Dropped):
+            self._granted.discard((event.env, event.slot))
+        return event
 
     def _drop_all(self, number: int) -> None:
-        first = number * self._envs_per_actor
         self._outbox.pop(number, None)
-        for env in range(first, first + self._envs_per_actor):
-            grant = self._granted.pop(env, None)
-            if grant is not None:
-                self._events.append(Dropped(env=env, slot=grant.slot, reason="its actor died"))
+        for env, slot in sorted(self._granted):
+            if env // self._envs_per_actor == number:
+                self._granted.discard((env, slot))
+                self._events.append(Dropped(env=env, slot=slot, reason="its actor died"))
+
+
+def _ready(waited_for: dict[int, Any], timeout_s: float) -> list[int]:
+    """Of these streams and calls, by number, those that have something to say."""
+    numbers = {id(waitable): number for number, waitable in waited_for.items()}
+    waitables = list(waited_for.values())
+    if not waitables:
+        return []
+    ray.wait(waitables, num_returns=1, timeout=timeout_s)
+    ready, _ = ray.wait(waitables, num_returns=len(waitables), timeout=0)
+    return [numbers[id(waitable)] for waitable in ready]

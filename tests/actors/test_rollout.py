@@ -112,6 +112,18 @@ def test_nobody_waits_for_a_stuck_environment() -> None:
     assert {event.env for event in only(turn(loop), Sealed)} == {1, 2, 3}
 
 
+def test_an_idle_environment_that_breaks_does_not_ask_again() -> None:
+    """It would be granted two episodes at once, and one of their slots would stay open for ever."""
+    pool = FakePool(2)
+    loop = make(pool)
+    assert turn(loop) == [Idle(env=0), Idle(env=1)]
+    pool.events.append(EnvFailed(env=1, kind=FailureKind.DIED, reason="killed"))
+    assert turn(loop) == [Failed(env=1, reason="killed")]
+    assert pool.restarted == [1]
+    loop.go(1, grant(slot=4))
+    assert [event.slot for event in only(turn(loop), Sealed)] == [4]
+
+
 def test_a_broken_environment_drops_its_episode_and_only_that() -> None:
     pool = FakePool(2, breaks_at={0: 2})
     loop = make(pool)

@@ -46,6 +46,10 @@ class FakeLearner:
         self._batch, self._turns = payloads, 0
         self.all_scores |= scores
 
+    @property
+    def is_busy(self) -> bool:
+        return self._batch is not None
+
     def finished(self) -> FakeReport | None:
         self._turns += 1
         if self._batch is None or self._turns <= self._slow_turns:

@@ -171,10 +171,15 @@ def test_sigterm_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
     assert [e["signal"] for e in events_of(tmp_path, "told_to_stop")] == ["SIGTERM"]
 
 
-def test_a_time_limit_ends_the_run_in_good_order(tmp_path: Path) -> None:
-    harness = Harness(tmp_path, ["run.num_updates=1000000", "run.max_minutes=0.005"], evaluation=2)
+@pytest.mark.parametrize("slow_turns", [0, 500])
+def test_a_time_limit_ends_the_run_in_good_order(tmp_path: Path, slow_turns: int) -> None:
+    """An update that was under way is concluded: what is saved is what was published and judged."""
+    words = ["run.num_updates=1000000", "run.max_minutes=0.005"]
+    harness = Harness(tmp_path, words, evaluation=2, learner=FakeLearner(slow_turns=slow_turns))
     assert harness.controller.run()
-    assert harness.learner.saved[-1][0] == harness.learner.number
+    assert not harness.learner.is_busy
+    assert harness.learner.saved[-1][0] == harness.learner.number == harness.replicas.published[-1]
+    assert list(read_lines(tmp_path / "metrics.jsonl"))[-1]["update"] == harness.learner.number
     assert len(events_of(tmp_path, "evaluation")) == 2
 
 

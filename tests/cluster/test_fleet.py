@@ -1,0 +1,162 @@
+"""Environment actors under Ray that die at the worst moments: every grant ends exactly once.
+
+The actors are the real ones, over environments that answer at once.
+"""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import ray
+from ray.exceptions import ActorUnavailableError
+
+from actors.env_actor import EnvActor
+from actors.messages import Dropped, Event, Grant, Idle, Sealed
+from actors.rollout import RolloutLoop
+from cluster.fleet import RayFleet
+from core.types import Start, StateSource, TaskId
+from tests.actors.fakes import FakePolicy, FakePool, FakeView
+
+NUM_ENVS = 2
+PATIENCE_S = 60.0
+UNPLAYABLE = -1
+"""An episode of this number raises within the actor."""
+
+
+class UnplayablePool(FakePool):
+    def reset(self, env: int, start: Start) -> None:
+        if start.number == UNPLAYABLE:
+            raise ValueError("unplayable")
+        time.sleep(0.002)
+        super().reset(env, start)
+
+
+def make_loop() -> RolloutLoop:
+    pool = UnplayablePool(NUM_ENVS)
+    return RolloutLoop(pool, FakePolicy(), FakeView(), num_envs=NUM_ENVS, instruction=lambda start: "go")
+
+
+class Driver:
+    """Grants an episode to whoever is idle, and keeps the books."""
+
+    def __init__(self, num_actors: int) -> None:
+        actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
+        self.handles = [actor.remote(make_loop) for _ in range(num_actors)]
+        self.fleet = RayFleet(self.handles, NUM_ENVS)
+        self.open: dict[int, int] = {}
+        """Environment to the slot it plays."""
+        self.ends: Counter[int] = Counter()
+        self.sealed: set[int] = set()
+        self.num_granted = 0
+        self.idle: set[int] = set()
+        self.lost: list[int] = []
+
+    def turn(self, *, grants: bool = True) -> list[Event]:
+        while grants and self.idle:
+            self.grant(self.idle.pop(), self.num_granted)
+        events = self.fleet.poll(0.02)
+        for event in events:
+            if isinstance(event, Idle):
+                assert event.env not in self.open, "idle while it plays"
+                self.idle.add(event.env)
+            elif isinstance(event, Sealed | Dropped):
+                assert self.open.pop(event.env) == event.slot
+                self.ends[event.slot] += 1
+                if isinstance(event, Sealed):
+                    self.sealed.add(event.slot)
+        for member in self.fleet.lost():
+            self.lost.append(member)
+            self.fleet.mend(member)
+        return events
+
+    def grant(self, env: int, number: int) -> None:
+        task = TaskId(suite="libero_spatial", index=0)
+        slot = self.num_granted
+        start = Start(task=task, source=StateSource.FRESH, number=number)
+        self.fleet.go(env, Grant(slot=slot, episode_id=f"0-{slot}", start=start))
+        assert env not in self.open
+        self.open[env] = slot
+        self.num_granted += 1
+
+    def until(self, done: Callable[[], object], *, grants: bool = True) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline
+            self.turn(grants=grants)
+
+    def envs_of(self, number: int) -> set[int]:
+        return set(range(number * NUM_ENVS, (number + 1) * NUM_ENVS))
+
+    def kill(self, number: int) -> None:
+        os.kill(self.pid(number), signal.SIGKILL)
+
+    def pid(self, number: int) -> int:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            with suppress(ActorUnavailableError):  # it is just coming back
+                return int(ray.get(self.handles[number].pid.remote(), timeout=PATIENCE_S))
+            self.turn()
+        raise AssertionError(f"actor {number} did not come back")
+
+    def settle(self) -> None:
+        """Let what is open end."""
+        self.until(lambda: not self.open and len(self.idle) == len(self.handles) * NUM_ENVS, grants=False)
+        assert sorted(self.ends) == list(range(self.num_granted))
+        assert set(self.ends.values()) == {1}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    ray.init("local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def driver() -> Iterator[Any]:
+    driver = Driver(2)
+    driver.until(lambda: len(driver.idle) == 2 * NUM_ENVS, grants=False)
+    yield driver
+    driver.fleet.close()
+
+
+def test_every_grant_ends_once_whenever_an_actor_dies(driver: Driver) -> None:
+    moments = random.Random(0)
+    for victim in (0, 1, 1, 0):
+        goal = driver.num_granted + moments.randrange(5, 60)
+        driver.until(lambda goal=goal: driver.num_granted > goal)
+        driver.until(lambda victim=victim: driver.open.keys() & driver.envs_of(victim))
+        before = len(driver.lost)
+        driver.kill(victim)
+        driver.until(lambda before=before: len(driver.lost) > before)
+    assert driver.lost == [0, 1, 1, 0]
+    driver.settle()
+    assert len(driver.sealed) > 20
+
+
+def test_what_is_granted_to_an_actor_that_is_away_is_dropped_at_once(driver: Driver) -> None:
+    """Its environments were idle and waited for room when it died."""
+    driver.kill(0)
+    driver.until(lambda: driver.lost == [0], grants=False)
+    driver.idle -= {0, 1}
+    driver.grant(0, 1)
+    assert [type(event) for event in driver.turn(grants=False)] == [Dropped]
+    driver.until(lambda: {0, 1} <= driver.idle, grants=False)
+    driver.until(lambda: len(driver.sealed) >= 8)
+    driver.settle()
+
+
+def test_an_actor_in_which_something_is_wrong_begins_anew(driver: Driver) -> None:
+    before = driver.pid(1)
+    driver.idle.discard(2)
+    driver.grant(2, UNPLAYABLE)
+    driver.until(lambda: driver.lost == [1], grants=False)
+    driver.until(lambda: {2, 3} <= driver.idle, grants=False)
+    assert driver.pid(1) != before
+    driver.settle()
