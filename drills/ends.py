@@ -7,6 +7,7 @@ In: a running system, or its folder. Out: rows for the table.
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ RESUMABLE = 75
 DISK_BYTES = 96 * 2**20
 NUM_DAMAGED = 3
 CHECKPOINT_S = 300.0
+LEAVING_S = 20.0
+ORPHANS_S = 60.0
 
 
 def held(name: str, failure: str, note: str = "") -> Row:
@@ -100,20 +103,24 @@ def told_to_stop(system: System) -> list[Row]:
     why = f"exit code {code}, checkpoint {newest}, update {last}"
     return [
         held("SIGTERM: a checkpoint of the last update, exit code 75", "" if saved else why, why),
-        _nothing_left("SIGTERM", system),
+        held("SIGTERM: no process or shared memory left", " ".join(system.left_behind(LEAVING_S))),
     ]
 
 
 def killed_driver(system: System) -> Row:
-    """kill -9 of the controller: everything that it started goes with it."""
+    """kill -9 of the controller: everything that it started goes with it, Ray's own agents last."""
     system.look_around()
     system.signal("driver", signal.SIGKILL)
     system.process.wait()
-    return _nothing_left("kill -9 of the controller", system)
-
-
-def _nothing_left(after: str, system: System) -> Row:
-    return held(f"{after}: no process or shared memory left", " ".join(system.left_behind()))
+    began_s = time.monotonic()
+    left = " ".join(system.left_behind(ORPHANS_S))
+    return Row(
+        name="kill -9 of the controller: seconds until no process or shared memory is left",
+        value=time.monotonic() - began_s,
+        target=f"<= {ORPHANS_S:g}",
+        ok=not left,
+        note=left,
+    )
 
 
 def damage_newest(run: Path) -> int:
@@ -140,13 +147,24 @@ def resumed(system: System, expected: int) -> Row:
 
 
 def nothing_twice(system: System) -> list[Row]:
-    """Over the whole life of the run."""
-    slots = [slot for event in system.events if event["kind"] == "trained" for slot in event["slots"]]
+    """In all updates that the present weights come from."""
+    slots = [slot for update in _history(system).values() for slot in update]
     lag = max(line["learner/lag_max"] for line in system.updates)
     return [
         held("no trajectory is trained on twice", "" if len(set(slots)) == len(slots) else "slots repeat"),
         Row(name="oldest data, versions behind", value=lag, target="<= 2", ok=lag <= 2),
     ]
+
+
+def _history(system: System) -> dict[int, list[int]]:
+    """Updates to their slots, without those that went with a damaged checkpoint and were made anew."""
+    history: dict[int, list[int]] = {}
+    for event in system.events:
+        if event["kind"] == "resumed":
+            history = {number: slots for number, slots in history.items() if number <= event["update"]}
+        elif event["kind"] == "trained":
+            history[event["update"]] = event["slots"]
+    return history
 
 
 def kept_to_itself(system: System) -> list[Row]:

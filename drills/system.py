@@ -149,7 +149,7 @@ class System:
                     if connection.status == psutil.CONN_LISTEN
                 }
 
-    def left_behind(self, within_s: float = 20.0) -> list[str]:
+    def left_behind(self, within_s: float) -> list[str]:
         """Processes, shared memory and ports that are still there some time after the end."""
         deadline = time.monotonic() + within_s
         while (left := self._remains()) and time.monotonic() < deadline:
@@ -170,7 +170,13 @@ class System:
             m for m in self._family.values() if m.is_running() and m.status() != psutil.STATUS_ZOMBIE
         ]
         memory = [path for path in self._shared_memory if Path(path).exists()]
-        return [*(f"process {member.pid}" for member in processes), *memory]
+        return [*map(_describe, processes), *memory]
+
+
+def _describe(member: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return f"process {member.pid} ({' '.join(member.cmdline())[:80]})"
+    return f"process {member.pid}"
 
 
 class DrillError(AssertionError):
