@@ -21,7 +21,8 @@ DISK_BYTES = 96 * 2**20
 NUM_DAMAGED = 3
 CHECKPOINT_S = 300.0
 LEAVING_S = 20.0
-ORPHANS_S = 60.0
+ORPHANS_S = 90.0
+"""Ray's own agents look for their head for a minute before they leave."""
 
 
 def held(name: str, failure: str, note: str = "") -> Row:
