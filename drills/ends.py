@@ -22,7 +22,7 @@ NUM_DAMAGED = 3
 CHECKPOINT_S = 300.0
 LEAVING_S = 20.0
 ORPHANS_S = 90.0
-"""Ray's own agents look for their head for a minute before they leave."""
+"""Ray's own agents first try for 60 s, fixed in its code, to tell the dead head that its raylet died."""
 
 
 def held(name: str, failure: str, note: str = "") -> Row:
