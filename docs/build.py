@@ -83,12 +83,12 @@ def write_site(files: list[Path]) -> None:
 
 
 def render(file: Path) -> str:
-    """A document as HTML: headings get anchors, links to documents lead to pages."""
+    """A document as HTML: headings get anchors, links lead to pages and files of the site."""
     from markdown_it import MarkdownIt
 
     content = MarkdownIt("commonmark").enable("table").render(file.read_text())
     content = re.sub(r"<h([1-6])>(.*?)</h\1>", _with_anchor, content)
-    return re.sub(r'href="(?!https:)([^"#]*)(#[^"]*)?"', _to_page, content)
+    return re.sub(r'(href|src)="(?!https:)([^"#]*)(#[^"]*)?"', _to_site, content)
 
 
 def _with_anchor(heading: re.Match[str]) -> str:
@@ -98,14 +98,14 @@ def _with_anchor(heading: re.Match[str]) -> str:
     return f'<h{level} id="{anchor}">{content}</h{level}>'
 
 
-def _to_page(link: re.Match[str]) -> str:
-    target, anchor = link[1], link[2] or ""
+def _to_site(link: re.Match[str]) -> str:
+    attribute, target, anchor = link[1], link[2].removeprefix("docs/"), link[3] or ""
     name = Path(target).name
     if name == "README.md":
         target = "index.html"
     elif name.endswith(".md"):
         target = f"{Path(name).stem}.html"
-    return f'href="{target}{anchor}"'
+    return f'{attribute}="{target}{anchor}"'
 
 
 def _ordered(files: list[Path]) -> list[Path]:
