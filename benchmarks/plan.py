@@ -55,7 +55,7 @@ def main() -> None:
     plan = make_plan(costs, Devices(num_gpus=0, num_cores=cores), max_num_seqs=8)
     spent = cpu_per_decision(words, args.updates)
     found = max(spent, key=spent.__getitem__)
-    rows = [_ratio(stage.value, costs.by_stage[stage], spent[stage], "CPU-ms a decision") for stage in Stage]
+    rows = [_ratio(stage.value, plan.costs[stage], spent[stage], "CPU-ms a decision") for stage in Stage]
     rows.append(
         Row(
             name="the same bottleneck",

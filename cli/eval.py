@@ -2,6 +2,7 @@
 
   vlarl eval checkpoints/tiny --suite libero_spatial --episodes 50
   vlarl eval checkpoints/tiny --suite libero_spatial --tasks 0 3 --episodes 10 --videos 4 --out results/tiny
+  vlarl eval checkpoints/tiny --suite libero_spatial --shift camera     what training never saw
   vlarl eval checkpoints/tiny --adapter runs/tiny/checkpoints/last/adapter --suite libero_spatial
 
 A published checkpoint is evaluated by its hub name, on `--render exact --assets libero`.
@@ -10,10 +11,11 @@ A published checkpoint is evaluated by its hub name, on `--render exact --assets
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import RenderMode
+from core.config import RenderMode, Shift
 
 if TYPE_CHECKING:
     from core.types import EpisodeOutcome, Start
@@ -39,6 +41,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample", type=float, metavar="TEMPERATURE", help="sample instead of deciding greedily"
     )
     parser.add_argument("--seed", type=int, default=0, help="of sampling")
+    parser.add_argument(
+        "--shift",
+        choices=[shift.value for shift in Shift],
+        default=Shift.NONE.value,
+        help="move the camera, dim the light, move arm and objects, or say it in other words",
+    )
     parser.add_argument("--videos", type=int, default=0, help="episodes to film, spread over all")
     parser.add_argument("--out", type=Path, help="folder for results.json and videos")
     parser.add_argument("--assets", default="auto", help="auto, primitive, libero, or a folder")
@@ -95,10 +103,13 @@ def _start_engine(args: argparse.Namespace) -> "Engine":
 def _evaluate(
     args: argparse.Namespace, engine: "Engine", assets: Path, suite: str, starts: list["Start"]
 ) -> "EvalReport":
+    from envs.shifts import reworded
+    from envs.simulator import LiberoSimulator
     from envs.vector import EnvPool
     from policy.evaluate import evaluate
     from policy.processing import load_processor
 
+    shift = Shift(args.shift)
     processor = load_processor(args.checkpoint, suite)
     num_envs = min(args.envs, len(starts))
     with EnvPool(
@@ -108,6 +119,7 @@ def _evaluate(
         render=RenderMode(args.render),
         size=processor.render_size,
         cameras=processor.cameras,
+        simulator=partial(LiberoSimulator, shift=shift),
     ) as pool:
         return evaluate(
             engine,
@@ -119,6 +131,7 @@ def _evaluate(
             num_videos=args.videos,
             video_folder=args.out,
             on_outcome=_print_outcome,
+            wording=reworded if shift is Shift.WORDING else str,
         )
 
 

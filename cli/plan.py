@@ -41,9 +41,10 @@ def run(args: argparse.Namespace) -> int:
         costs,
         Devices(num_gpus=args.gpus, num_cores=args.cpus or len(os.sched_getaffinity(0))),
         max_num_seqs=config.engine.max_num_seqs,
+        gather_s=config.engine.gather_ms / 1000,
         tensor_parallel=config.engine.tensor_parallel_size,
     )
-    _show_rates(costs, plan)
+    _show_rates(plan)
     if work is not None:
         _show_memory(args.gpu, work, config, plan)
     print("\n" + " ".join([*plan.settings, *_fitting(config, plan)]))
@@ -80,9 +81,9 @@ def _policy_config(checkpoint: str) -> "OpenVLAConfig":
     return OpenVLAConfig()
 
 
-def _show_rates(costs: "Costs", plan: "Plan") -> None:
-    print(f"{'':<32}{'ms a decision':>14}{'decisions/s':>14}")
-    for stage, cost in costs.by_stage.items():
+def _show_rates(plan: "Plan") -> None:
+    print(f"{'':<32}{'ms a decision':>14}{'at most /s':>14}")
+    for stage, cost in plan.costs.items():
         mark = "  <- bottleneck" if stage is plan.bottleneck else ""
         print(f"{stage.value:<32}{1e3 * cost:>14.3g}{plan.capacities[stage]:>14.3g}{mark}")
     print(f"{'expected':<46}{plan.decisions_per_s:>14.3g}")

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,13 @@ CHUNK_DECISIONS = 16
 def measure(config: Config, seconds: float) -> Costs:
     """Each part for about so long."""
     simulation_s, picture_s = _alone(_environments, config, seconds)
+    engine_s, engine_round_s = _alone(_engine, config, seconds)
     return Costs(
         simulation_s=simulation_s,
         picture_s=picture_s,
-        engine_s=_alone(_engine, config, seconds),
+        engine_s=engine_s,
         learner_s=_alone(_learner, config, seconds),
+        engine_round_s=engine_round_s,
     )
 
 
@@ -95,8 +98,8 @@ def _environments(config: Config, seconds: float) -> tuple[float, float]:
     return costs
 
 
-def _engine(config: Config, seconds: float) -> float:
-    """With as many requests as the engine takes at a time."""
+def _engine(config: Config, seconds: float) -> tuple[float, float]:
+    """Per decision with as many requests as the engine takes at a time; and per batch whatever its size."""
     from policy.engine import Engine
     from policy.processing import load_processor
 
@@ -106,9 +109,12 @@ def _engine(config: Config, seconds: float) -> float:
         frame=np.zeros(processor.view_shape, np.uint8), instruction=chosen_tasks(config)[0].instruction
     )
     number = config.engine.max_num_seqs
-    cost = _cost_of_rounds(lambda: engine.act([observation] * number), number, seconds)
+    full, single = (
+        _cost_of_rounds(partial(engine.act, [observation] * size), size, seconds / 2) for size in (number, 1)
+    )
     engine.close()
-    return cost
+    round_s = (single - full) * number / (number - 1) if number > 1 else 0.0
+    return full, max(round_s, 0.0)
 
 
 def _learner(config: Config, seconds: float) -> float:

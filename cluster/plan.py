@@ -5,7 +5,8 @@ learner ranks, decisions per second, the bottleneck. Pure arithmetic: where the 
 `cluster/roofline.py` or `cluster/measurement.py`.
 
 With GPUs each part has devices of its own and the slowest part sets the pace; without, all share the cores,
-and a decision takes the sum of its costs.
+and a decision takes the sum of its costs. Then replicas mostly wait, so that their batches are small and a
+decision of theirs is dearer than it would be in a full one.
 """
 
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ SIMULATION_SHARE = 0.8
 ENVS_PER_WORKER = 2
 """One steps while the other's frame is with the policy."""
 WORKERS_PER_ACTOR = 8
+TRIES = 20
+"""For a pace that agrees with the batches it makes."""
 
 
 class Stage(Enum):
@@ -40,6 +43,8 @@ class Costs:
     """GPU (or core) of a replica, its batch full."""
     learner_s: float
     """GPU (or core) of a learner rank, all epochs."""
+    engine_round_s: float = 0.0
+    """What a batch costs the replica before anything is in it; a full one's share of it is in `engine_s`."""
 
     @property
     def by_stage(self) -> dict[Stage, float]:
@@ -65,6 +70,8 @@ class Plan:
     workers_per_actor: int
     envs_per_actor: int
     decisions_per_s: float
+    costs: dict[Stage, float]
+    """Device-seconds of a decision at this pace."""
     capacities: dict[Stage, float]
     """Decisions per second that each stage could do if it never waited."""
     bottleneck: Stage
@@ -85,10 +92,12 @@ class Plan:
         ]
 
 
-def make_plan(costs: Costs, devices: Devices, *, max_num_seqs: int, tensor_parallel: int = 1) -> Plan:
+def make_plan(
+    costs: Costs, devices: Devices, *, max_num_seqs: int, gather_s: float = 0.0, tensor_parallel: int = 1
+) -> Plan:
     """The numbers that bring most decisions per second out of these devices."""
     if devices.num_gpus == 0:
-        return _share_cores(costs, devices.num_cores)
+        return _share_cores(costs, devices.num_cores, max_num_seqs, gather_s)
     replicas, ranks = _share_gpus(costs, devices.num_gpus, tensor_parallel)
     inference, learning = _gpu_rates(costs, devices.num_gpus, replicas * tensor_parallel, ranks)
     wanted = sum(_simulators_for(min(inference, learning), costs))
@@ -108,19 +117,23 @@ def make_plan(costs: Costs, devices: Devices, *, max_num_seqs: int, tensor_paral
         workers_per_actor=ceil(workers / actors),
         envs_per_actor=ceil((in_flight + ENVS_PER_WORKER * workers) / actors),
         decisions_per_s=capacities[bottleneck],
+        costs=costs.by_stage,
         capacities=capacities,
         bottleneck=bottleneck,
         cores_wanted=wanted,
     )
 
 
-def _share_cores(costs: Costs, num_cores: int) -> Plan:
+def _share_cores(costs: Costs, num_cores: int, max_num_seqs: int, gather_s: float) -> Plan:
     """One of each part, and all use the same cores; simulators are as many as there are cores."""
     capacities = {stage: 1 / cost for stage, cost in costs.by_stage.items()}
     capacities[Stage.SIMULATION] *= num_cores
     slowest = min(capacities, key=capacities.__getitem__)
-    together = num_cores / sum(costs.by_stage.values())
-    dearest = max(costs.by_stage, key=costs.by_stage.__getitem__)
+    together, spent = 0.0, costs.by_stage
+    for _ in range(TRIES):  # the pace makes the batches, and their price the pace
+        spent[Stage.INFERENCE] = _engine_s(costs, together, max_num_seqs, gather_s)
+        together = num_cores / sum(spent.values())
+    dearest = max(spent, key=spent.__getitem__)
     return Plan(
         num_replicas=1,
         num_ranks=1,
@@ -128,11 +141,22 @@ def _share_cores(costs: Costs, num_cores: int) -> Plan:
         workers_per_actor=num_cores,
         envs_per_actor=2 * ENVS_PER_WORKER * num_cores,
         decisions_per_s=min(together, capacities[slowest]),
+        costs=spent,
         capacities=capacities,
         bottleneck=dearest if together < capacities[slowest] else slowest,
         cores_wanted=ceil(sum(costs.by_stage.values()) * capacities[slowest]),
         shares_cores=True,
     )
+
+
+def _engine_s(costs: Costs, rate: float, max_num_seqs: int, gather_s: float) -> float:
+    """Of a replica, per decision, at so many a second: a batch is what came while it waited or was busy."""
+    round_s = costs.engine_round_s
+    each_s = costs.engine_s - round_s / max_num_seqs
+    idle = 1 - rate * each_s
+    busy_batch = rate * round_s / idle if idle > 0 else float(max_num_seqs)
+    batch = min(max(1 + rate * gather_s, busy_batch), max_num_seqs)
+    return each_s + round_s / batch
 
 
 def _share_gpus(costs: Costs, num_gpus: int, tensor_parallel: int) -> tuple[int, int]:

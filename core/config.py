@@ -18,6 +18,16 @@ class RenderMode(Enum):
     EXACT = "exact"
 
 
+class Shift(Enum):
+    """What an evaluation makes other than it is in training."""
+
+    NONE = "none"
+    CAMERA = "camera"
+    LIGHT = "light"
+    STARTS = "starts"
+    WORDING = "wording"
+
+
 class TrainingStates(Enum):
     FRESH = "fresh"
     PAPER = "paper"

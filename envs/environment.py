@@ -15,10 +15,11 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from core.config import RenderMode
+from core.config import RenderMode, Shift
 from core.types import MAIN_CAMERA, Start
 from envs import renderer, suites
 from envs.physics import ArmControl
+from envs.shifts import moved
 from envs.simulation import simulation
 from envs.starts import initial_state
 from envs.suites import Task
@@ -45,24 +46,20 @@ class LiberoEnv:
         size: int = 128,
         cameras: tuple[str, ...] = (MAIN_CAMERA,),
         seed: int = 0,
+        shift: Shift = Shift.NONE,
     ) -> None:
         if size < 1:
             raise ValueError(f"The size of a picture is at least 1 pixel, got {size}.")
         if render is not None and not renderer.is_active():
             renderer.activate(renderer.probe())
-        self._assets, self._render, self._size, self._cameras, self._seed = (
-            assets,
-            render,
-            size,
-            cameras,
-            seed,
-        )
+        self._assets, self._seed, self._shift = assets, seed, shift
+        self._render, self._size, self._cameras = render, size, cameras
         self.set_task(task)
 
     def set_task(self, task: Task) -> None:
         """Plays `task` from the next reset on; a task this process has built already is not built again."""
         self.task = task
-        self._simulation = simulation(task, self._assets, self._seed)
+        self._simulation = simulation(task, self._assets, self._seed, self._shift)
         self.model = self._simulation.model
         self._check_cameras()
         self.data = mujoco.MjData(self.model)
@@ -83,7 +80,10 @@ class LiberoEnv:
     def reset(self, start: Start) -> tuple[Observation, dict[str, Any]]:
         if start.task != self.task.id:
             self.set_task(suites.task(start.task))
-        self._set_state(initial_state(self._simulation, start))
+        state = initial_state(self._simulation, start)
+        if self._shift is Shift.STARTS:
+            state = moved(self.problem, self.model, state, start)
+        self._set_state(state)
         for _ in range(SETTLE_STEPS):
             self._control.step(SETTLE_ACTION, self._show)
         self._num_steps = 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from core.config import RenderMode
+from core.config import RenderMode, Shift
 from envs.environment import LiberoEnv
 from envs.physics import SimulationDivergedError
 from envs.simulator import NotFiniteError
@@ -25,11 +25,14 @@ class PooledEnv(LiberoEnv):
         cameras: tuple[str, ...],
         max_steps: int,
         seed: int,
+        shift: Shift,
     ) -> None:
         """`max_steps` 0 keeps the suite's own limit."""
         self.render_s = 0.0
         self._max_steps = max_steps
-        super().__init__(task, assets=assets, render=render, size=size, cameras=cameras, seed=seed)
+        super().__init__(
+            task, assets=assets, render=render, size=size, cameras=cameras, seed=seed, shift=shift
+        )
 
     def set_task(self, task: Task) -> None:
         super().set_task(replace(task, max_steps=self._max_steps or task.max_steps))

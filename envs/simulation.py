@@ -1,7 +1,7 @@
 """A task built once per process and shared by every environment that plays it.
 
-In: a task, an asset folder, the seed that draws the fixtures' places. Out: the MuJoCo model, LIBERO's
-problem object (its success predicates), the robot's constants, and renderers.
+In: a task, an asset folder, the seed that draws the fixtures' places, a shift. Out: the MuJoCo model,
+LIBERO's problem object (its success predicates), the robot's constants, and renderers.
 
 Fixtures are not part of a state: LIBERO draws their places from NumPy's global generator at reset. Here
 they are drawn once, exactly as LIBERO's `seed(seed)` and `reset()` draw them, and stay.
@@ -16,11 +16,12 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from core.config import RenderMode
+from core.config import RenderMode, Shift
 from envs.libero_setup import prepare
 from envs.physics import Arm, read_arm
 from envs.primitives import is_primitive
 from envs.rendering import Renderer
+from envs.shifts import shift_model
 from envs.suites import Task
 
 MAX_BUILT = 12
@@ -28,9 +29,9 @@ MAX_BUILT = 12
 
 
 class Simulation:
-    def __init__(self, task: Task, assets: Path, seed: int) -> None:
+    def __init__(self, task: Task, assets: Path, seed: int, shift: Shift = Shift.NONE) -> None:
         prepare(assets)
-        self.task = task
+        self.task, self.shift = task, shift
         try:
             self.problem = _build(task, seed)
         except (FileNotFoundError, ValueError) as error:
@@ -38,6 +39,7 @@ class Simulation:
         self.model: mujoco.MjModel = self.problem.sim.model._model
         self.model.opt.jacobian = mujoco.mjtJacobian.mjJAC_SPARSE  # same states, sooner
         self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_SENSOR  # nothing reads them
+        shift_model(self.model, shift)
         self.arm: Arm = read_arm(self.problem)
         self._coarse_arm = is_primitive(assets)  # beside boxes the arm would be most of a picture's cost
         self._renderers: dict[tuple[RenderMode, int], Renderer] = {}
@@ -53,18 +55,18 @@ class Simulation:
         return self._renderers[mode, size]
 
 
-def simulation(task: Task, assets: Path, seed: int) -> Simulation:
+def simulation(task: Task, assets: Path, seed: int, shift: Shift = Shift.NONE) -> Simulation:
     """The process's one simulation of this task, built now if it is not there."""
-    key = (task.bddl_file, assets, seed)
+    key = (task.bddl_file, assets, seed, shift)
     if key not in _built:
-        _built[key] = Simulation(task, assets, seed)
+        _built[key] = Simulation(task, assets, seed, shift)
     _built.move_to_end(key)
     if len(_built) > MAX_BUILT:
         _built.popitem(last=False)
     return _built[key]
 
 
-_built: OrderedDict[tuple[Path, Path, int], Simulation] = OrderedDict()
+_built: OrderedDict[tuple[Path, Path, int, Shift], Simulation] = OrderedDict()
 
 
 @contextmanager

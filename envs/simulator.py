@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from core.config import RenderMode
+from core.config import RenderMode, Shift
 from core.types import Start, TaskId
 from envs import renderer, suites
 from envs.renderer import RendererInfo
@@ -66,6 +66,7 @@ class LiberoSimulator:
     """0 keeps each suite's own limit."""
     seed: int
     """Draws the places of fixtures."""
+    shift: Shift = Shift.NONE
     renderer: RendererInfo = field(default_factory=renderer.probe)
     first_worker: int = 0
     """Number of the pool's first worker among all pools that share the machine's GPUs."""
@@ -87,7 +88,7 @@ class LiberoSimulator:
     def build(self, task: TaskId) -> None:
         from envs.simulation import simulation
 
-        simulation(suites.task(task), self.assets, self.seed)
+        simulation(suites.task(task), self.assets, self.seed, self.shift)
 
     def make(self, task: TaskId) -> Environment:
         from envs.pooled_env import PooledEnv
@@ -100,4 +101,5 @@ class LiberoSimulator:
             cameras=self.cameras,
             max_steps=self.max_steps,
             seed=self.seed,
+            shift=self.shift,
         )

@@ -127,15 +127,16 @@ def evaluate(
     num_videos: int = 0,
     video_folder: Path | None = None,
     on_outcome: Callable[[EpisodeOutcome, int], None] | None = None,
+    wording: Callable[[str], str] = str,
 ) -> EvalReport:
-    """Play every start once.
+    """Play every start once; `wording` says how the instruction is put to the policy.
 
     `num_videos` episodes, spread over all, are written to `video_folder`. `on_outcome` hears of every episode
     that ends, and how many are left.
     """
     filmed = {index * len(starts) // num_videos for index in range(num_videos)}
     plan = [
-        _Episode(start=start, instruction=task(start.task).instruction, record=index in filmed)
+        _Episode(start=start, instruction=wording(task(start.task).instruction), record=index in filmed)
         for index, start in enumerate(starts)
     ]
     loop = _Loop(sampler, processor, pool, plan, greedy=greedy, seed=seed, video_folder=video_folder)

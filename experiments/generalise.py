@@ -1,0 +1,111 @@
+"""Is what a policy gained by reinforcement learning still there where training never was?
+
+    python -m experiments.generalise runs/demo-…        what `make demo` left; several runs are pooled
+    python -m experiments.generalise                    only the table
+
+In: run folders. Out: experiments/generalisation.json (a row a policy and shift, written when it is judged), a
+table: success before and after on the published starts as they are, and with each shift of `vlarl eval
+--shift`. Stop it at any time: the same command goes on.
+"""
+
+import argparse
+import json
+import math
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from core import settings
+from core.config import Config, Shift
+from core.intervals import wilson
+
+RESULTS = Path(__file__).parent / "generalisation.json"
+BEFORE = "before"
+
+Row = dict[str, Any]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="finished, all from one policy")
+    parser.add_argument("--episodes", type=int, default=40, help="published starts a task")
+    args = parser.parse_args()
+    rows: list[Row] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    known = {(row["policy"], row["shift"]) for row in rows}
+    for shift in Shift:
+        for policy, words in _policies(args.runs):
+            if (policy, shift.value) not in known:
+                print(f"== {policy}, shift {shift.value}", flush=True)
+                rows.append({"policy": policy, "shift": shift.value, **_judge(words, shift, args.episodes)})
+                known.add((policy, shift.value))
+                RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+    print("\n".join(table(rows)))
+    return 0
+
+
+def _policies(runs: list[Path]) -> Iterable[tuple[str, list[str]]]:
+    """What each run began with, which is the same, and what it ended with; as words of `vlarl eval`."""
+    for run in runs:
+        config = settings.load(run / "config.yaml", [])
+        yield BEFORE, _words(config)
+        adapter = run / "checkpoints" / "last" / "adapter"
+        yield f"after, seed {config.run.seed}", [*_words(config), "--adapter", str(adapter)]
+
+
+def _words(config: Config) -> list[str]:
+    tasks = [str(index) for index in config.env.tasks]
+    temperature = str(config.policy.temperature)
+    return [config.policy.checkpoint, "--suite", config.env.suite, "--tasks", *tasks, "--sample", temperature]
+
+
+def _judge(words: list[str], shift: Shift, episodes: int) -> Row:
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--shift", shift.value, "--episodes", str(episodes), "--envs", "32", "--out", folder]
+        subprocess.run([sys.executable, "-m", "cli.main", "eval", *words, *options], check=True)
+        (found,) = json.loads(Path(folder, "results.json").read_text())["suites"].values()
+    return {
+        "successes": found["overall"]["successes"],
+        "episodes": found["overall"]["episodes"],
+        "by_task": {name: rate["successes"] for name, rate in found["tasks"].items()},
+    }
+
+
+def table(rows: list[Row]) -> list[str]:
+    """Markdown: both rates with Wilson intervals, and their difference with its 95 % interval."""
+    lines = ["| shift | before | after | gain, points |", "|---|---|---|---|"]
+    for shift in Shift:
+        judged = [row for row in rows if row["shift"] == shift.value]
+        before = _pooled(row for row in judged if row["policy"] == BEFORE)
+        after = _pooled(row for row in judged if row["policy"] != BEFORE)
+        if before[1] and after[1]:
+            lines.append(f"| {shift.value} | {_rate(*before)} | {_rate(*after)} | {_gain(before, after)} |")
+    return lines
+
+
+def _pooled(rows: Iterable[Row]) -> tuple[int, int]:
+    """Successes and episodes."""
+    found = [(row["successes"], row["episodes"]) for row in rows]
+    return sum(successes for successes, _ in found), sum(episodes for _, episodes in found)
+
+
+def _rate(successes: int, episodes: int) -> str:
+    low, high = wilson(successes, episodes)
+    return f"{successes} of {episodes}, {100 * successes / episodes:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def _gain(before: tuple[int, int], after: tuple[int, int]) -> str:
+    """With the interval that Newcombe makes of the two Wilson intervals (Statistics in Medicine 17, 1998)."""
+    p, q = before[0] / before[1], after[0] / after[1]
+    (low_p, high_p), (low_q, high_q) = wilson(*before), wilson(*after)
+    low = q - p - math.hypot(q - low_q, high_p - p)
+    high = q - p + math.hypot(high_q - q, p - low_p)
+    return f"{100 * (q - p):+.0f} ({100 * low:+.0f} to {100 * high:+.0f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

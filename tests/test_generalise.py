@@ -1,0 +1,15 @@
+"""The table of what is left of a gain where training never was."""
+
+from experiments.generalise import table
+
+
+def test_seeds_are_pooled_and_differences_have_newcombe_s_interval() -> None:
+    # Newcombe 1998, table II, method 10: 56 of 70 against 48 of 80 differ by 0.2 (0.0524 to 0.3339).
+    rows = [
+        {"policy": "before", "shift": "camera", "successes": 48, "episodes": 80},
+        {"policy": "after, seed 0", "shift": "camera", "successes": 26, "episodes": 35},
+        {"policy": "after, seed 1", "shift": "camera", "successes": 30, "episodes": 35},
+        {"policy": "before", "shift": "light", "successes": 1, "episodes": 80},
+    ]
+    (line,) = table(rows)[2:]
+    assert line == "| camera | 48 of 80, 60 % (49-70) | 56 of 70, 80 % (69-88) | +20 (+5 to +33) |"
