@@ -1,18 +1,21 @@
 """What a decision costs each part on this machine, measured part by part.
 
-In: settings with a policy. Out: `cluster.plan.Costs`. Each part runs alone, in a process of its own, as it
-does in a run. CPU time is counted, so that whatever else the machine does hardly matters; for engine and
-learner on a GPU it is time on the wall.
+In: settings with a policy. Out: `cluster.plan.Costs`. Each part runs in a process of its own, as it does in a
+run, but needs none of the others. Without a GPU all work at the same time, because in a run they do, and a
+shared cores and caches make each of them slower: CPU time is counted. With a GPU they work one after the
+other, and for engine and learner it is time on the wall.
 """
 
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -28,13 +31,18 @@ CHUNK_DECISIONS = 16
 
 def measure(config: Config, seconds: float) -> Costs:
     """Each part for about so long."""
-    simulation_s, picture_s = _alone(_environments, config, seconds)
-    engine_s, engine_round_s = _alone(_engine, config, seconds)
+    import torch
+
+    parts = (_environments, _engine, _learner)
+    groups = [(part,) for part in parts] if torch.cuda.is_available() else [parts]
+    (simulation_s, picture_s), (engine_s, engine_round_s), learner_s = (
+        cost for group in groups for cost in _together(group, config, seconds)
+    )
     return Costs(
         simulation_s=simulation_s,
         picture_s=picture_s,
         engine_s=engine_s,
-        learner_s=_alone(_learner, config, seconds),
+        learner_s=learner_s,
         engine_round_s=engine_round_s,
     )
 
@@ -58,12 +66,23 @@ class InstantPolicy:
         return answers
 
 
-def _alone(part: Callable[[Config, float], Any], config: Config, seconds: float) -> Any:
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        return process.submit(part, config, seconds).result()
+def _together(parts: Sequence[Callable[..., Any]], config: Config, seconds: float) -> list[Any]:
+    """What each finds while the others of the group work as well."""
+    context = get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(len(parts), mp_context=context) as processes:
+        ready = manager.Barrier(len(parts))
+        return list(processes.map(_measured, parts, repeat(config), repeat(seconds), repeat(ready)))
 
 
-def _environments(config: Config, seconds: float) -> tuple[float, float]:
+def _measured(part: Callable[..., Any], config: Config, seconds: float, ready: Barrier) -> Any:
+    try:
+        return part(config, seconds, ready)
+    except BaseException:
+        ready.abort()  # nobody needs to wait for this one
+        raise
+
+
+def _environments(config: Config, seconds: float, ready: Barrier) -> tuple[float, float]:
     """CPU-seconds per decision of a worker (its share of a reset included) and of the actor that owns it.
 
     What it takes to build the first simulation is left out.
@@ -92,13 +111,14 @@ def _environments(config: Config, seconds: float) -> tuple[float, float]:
                 elif isinstance(event, Sealed) and began:
                     decisions += event.num_decisions
                 elif isinstance(event, Sealed):
+                    ready.wait()
                     began, worker_began, own_began = time.monotonic(), _cpu_s(worker), time.process_time()
         costs = (_cpu_s(worker) - worker_began) / decisions, (time.process_time() - own_began) / decisions
         loop.close()
     return costs
 
 
-def _engine(config: Config, seconds: float) -> tuple[float, float]:
+def _engine(config: Config, seconds: float, ready: Barrier) -> tuple[float, float]:
     """Per decision with as many requests as the engine takes at a time; and per batch whatever its size."""
     from policy.engine import Engine
     from policy.processing import load_processor
@@ -109,6 +129,8 @@ def _engine(config: Config, seconds: float) -> tuple[float, float]:
         frame=np.zeros(processor.view_shape, np.uint8), instruction=chosen_tasks(config)[0].instruction
     )
     number = config.engine.max_num_seqs
+    engine.act([observation] * number)
+    ready.wait()
     full, single = (
         _cost_of_rounds(partial(engine.act, [observation] * size), size, seconds / 2) for size in (number, 1)
     )
@@ -117,7 +139,7 @@ def _engine(config: Config, seconds: float) -> tuple[float, float]:
     return full, max(round_s, 0.0)
 
 
-def _learner(config: Config, seconds: float) -> float:
+def _learner(config: Config, seconds: float, ready: Barrier) -> float:
     """Updates of one minibatch each, the policy trained and not only the critic."""
     from learner.build import build_learner
 
@@ -126,15 +148,16 @@ def _learner(config: Config, seconds: float) -> float:
     learner = build_learner(dataclasses.replace(config, learner=one_minibatch, critic=warm))
     number = -(-config.learner.minibatch_size // CHUNK_DECISIONS)
     chunks = [_made_up_chunk(learner.processor, config, index) for index in range(number)]
+    learner.update(chunks, {})
+    ready.wait()
     return _cost_of_rounds(lambda: learner.update(chunks, {}), number * CHUNK_DECISIONS, seconds)
 
 
 def _cost_of_rounds(act: Callable[[], Any], num_decisions: int, seconds: float) -> float:
-    """Seconds per decision, after a first round that is not counted."""
+    """Seconds per decision."""
     import torch
 
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
-    act()
     rounds, began = 0, clock()
     while not rounds or clock() - began < seconds:
         act()

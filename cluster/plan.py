@@ -11,7 +11,7 @@ decision of theirs is dearer than it would be in a full one.
 
 from dataclasses import dataclass
 from enum import Enum
-from math import ceil
+from math import ceil, exp
 
 SIMULATION_SHARE = 0.8
 """How busy simulators are planned to be: a queue before a device that is always busy has no end."""
@@ -129,10 +129,12 @@ def _share_cores(costs: Costs, num_cores: int, max_num_seqs: int, gather_s: floa
     capacities = {stage: 1 / cost for stage, cost in costs.by_stage.items()}
     capacities[Stage.SIMULATION] *= num_cores
     slowest = min(capacities, key=capacities.__getitem__)
-    together, spent = 0.0, costs.by_stage
+    round_s, spent, batch = costs.engine_round_s, costs.by_stage, 1.0
+    each_s = costs.engine_s - round_s / max_num_seqs
     for _ in range(TRIES):  # the pace makes the batches, and their price the pace
-        spent[Stage.INFERENCE] = _engine_s(costs, together, max_num_seqs, gather_s)
+        spent[Stage.INFERENCE] = each_s + round_s / batch
         together = num_cores / sum(spent.values())
+        batch = min(_batch(together, spent[Stage.INFERENCE] * batch, gather_s), max_num_seqs)
     dearest = max(spent, key=spent.__getitem__)
     return Plan(
         num_replicas=1,
@@ -149,14 +151,10 @@ def _share_cores(costs: Costs, num_cores: int, max_num_seqs: int, gather_s: floa
     )
 
 
-def _engine_s(costs: Costs, rate: float, max_num_seqs: int, gather_s: float) -> float:
-    """Of a replica, per decision, at so many a second: a batch is what came while it waited or was busy."""
-    round_s = costs.engine_round_s
-    each_s = costs.engine_s - round_s / max_num_seqs
-    idle = 1 - rate * each_s
-    busy_batch = rate * round_s / idle if idle > 0 else float(max_num_seqs)
-    batch = min(max(1 + rate * gather_s, busy_batch), max_num_seqs)
-    return each_s + round_s / batch
+def _batch(rate: float, busy_s: float, gather_s: float) -> float:
+    """What a replica decides on together, on average: what came while it gathered or was busy, or one."""
+    came = rate * busy_s
+    return max(1 + rate * gather_s, came + exp(-came))
 
 
 def _share_gpus(costs: Costs, num_gpus: int, tensor_parallel: int) -> tuple[int, int]:
