@@ -16,7 +16,6 @@ from drills.table import REST, SHORT, Drill
 HERE = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.slow  # four minutes; and to be seen to hold many times before landing depends on it
 @pytest.mark.timeout(1800)
 def test_the_short_drills(tmp_path: Path) -> None:
     """How fast things are, is for a quiet machine to say (`make drills`); here, that all holds."""
