@@ -13,7 +13,7 @@ import torch.multiprocessing
 from core.config import Config
 from learner.build import build_learner
 from tests.learner.trajectories import full_batch_gradient, largest_difference, make_chunks
-from tests.learner.two_ranks import STAGES, run_rank
+from tests.learner.two_ranks import STAGES, run_rank, with_pooled_critic
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +22,14 @@ class Outcome:
 
     gradient: dict[str, np.ndarray]
     continued: dict[str, np.ndarray]
+    pooled: dict[str, np.ndarray]
     folder: Path
 
     def notes(self, stage: int) -> dict[str, Any]:
         return json.loads((self.folder / f"notes-{stage}.json").read_text())
 
-    def arrays(self, name: str, stage: int) -> dict[str, np.ndarray]:
-        return dict(np.load(self.folder / f"{name}-{stage}.npz"))
+    def arrays(self, name: str, number: int) -> dict[str, np.ndarray]:
+        return dict(np.load(self.folder / f"{name}-{number}.npz"))
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,7 @@ def outcome(micro_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Out
     return Outcome(
         gradient=full_batch_gradient(_config(micro_policy), chunks, microbatch_size=1000),
         continued=learner.adapter().tensors,
+        pooled=with_pooled_critic(_config(micro_policy), None, chunks),
         folder=folder,
     )
 
@@ -77,6 +79,11 @@ def test_resume_is_exact(outcome: Outcome, stage: int) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_two_ranks_go_on_where_one_stopped(outcome: Outcome, stage: int) -> None:
     assert largest_difference(outcome.arrays("continued", stage), outcome.continued) < 1e-4
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_critic_beside_the_policy_is_alike_on_every_rank(outcome: Outcome, rank: int) -> None:
+    assert largest_difference(outcome.arrays("pooled", rank), outcome.pooled) < 1e-4
 
 
 @pytest.mark.parametrize("stage", STAGES)

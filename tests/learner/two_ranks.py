@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from core.config import Config
+from core.config import Config, CriticKind
 from core.types import TrajectoryChunk
 from learner.batch import environment_rewards
 from learner.build import build_learner
@@ -38,8 +38,24 @@ def run_rank(
             (folder / f"notes-{stage}.json").write_text(json.dumps(notes))
             np.savez(folder / f"gradient-{stage}.npz", **gradient)
             np.savez(folder / f"continued-{stage}.npz", **continued)
+    pooled = with_pooled_critic(config, ranks, chunks)
+    np.savez(folder / f"pooled-{rank}.npz", **pooled)
     ranks.wait_for_all()
     torch.distributed.destroy_process_group()  # its threads would abort a process that ends before them
+
+
+def with_pooled_critic(
+    config: Config, ranks: Ranks | None, chunks: list[TrajectoryChunk]
+) -> dict[str, np.ndarray]:
+    """Policy and critic after two updates of which the second uses what the first taught the critic."""
+    config = deepcopy(config)
+    config.critic.kind = CriticKind.POOLED
+    learner = build_learner(config, ranks=ranks)
+    for _ in range(2):
+        learner.update(chunks, {})
+    assert learner.critic is not None
+    head = {name: part.numpy() for name, part in learner.critic.state().items() if name.startswith("head/")}
+    return learner.adapter().tensors | head
 
 
 def _shares(ranks: Ranks) -> list[float]:
