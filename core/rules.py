@@ -122,6 +122,7 @@ NOT_NEGATIVE = (
     "learner.weight_decay",
     "learner.entropy_coef",
     "learner.kl_coef",
+    "learner.target_kl",
 )
 UNIT = ("advantage.gamma", "advantage.lam", "curriculum.floor", "curriculum.decay")
 CHOICES = {

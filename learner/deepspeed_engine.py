@@ -44,7 +44,7 @@ class DeepSpeedEngine:
 
     def __init__(self, model: ActorCritic, learner: LearnerConfig, critic: CriticConfig) -> None:
         self.model = model
-        self._policy_lr, self._stage = learner.lr, learner.zero_stage
+        self._stage = learner.zero_stage
         optimizer = make_optimizer(model, learner, critic)
         self._engine, *_ = _import_deepspeed(model.device).initialize(
             model=model, optimizer=optimizer, config=_deepspeed_config(learner)
@@ -58,10 +58,10 @@ class DeepSpeedEngine:
     def backward(self, loss: Tensor) -> None:
         self._engine.backward(loss)
 
-    def step(self, *, train_policy: bool) -> float | None:
-        self._sharded.param_groups[0]["lr"] = self._policy_lr if train_policy else 0.0
+    def step(self, *, policy_lr: float) -> float | None:
+        self._sharded.param_groups[0]["lr"] = policy_lr
         self._engine.step()
-        if not train_policy:  # as if the policy's optimizer had not been asked
+        if policy_lr == 0:  # as if the policy's optimizer had not been asked
             self._set_steps("policy", torch.zeros(()))
         return float(self._engine.get_global_grad_norm()) if self._engine.was_step_applied() else None
 

@@ -31,8 +31,11 @@ class Engine(Protocol):
     def backward(self, loss: Tensor) -> None:
         """Add this loss's gradient; over ranks, gradients are averaged."""
 
-    def step(self, *, train_policy: bool) -> float | None:
-        """Clip, step, forget the gradients. The norm before clipping; None where the step was skipped."""
+    def step(self, *, policy_lr: float) -> float | None:
+        """Clip, step, forget the gradients. The norm before clipping; None where the step was skipped.
+
+        With a rate of zero the policy, and what its optimizer remembers, stay as they are.
+        """
 
     def whole_parameters(self) -> AbstractContextManager:
         """Within, every trainable parameter can be read in full on every rank."""
@@ -52,7 +55,7 @@ class PlainEngine:
 
     def __init__(self, model: ActorCritic, learner: LearnerConfig, critic: CriticConfig) -> None:
         self.model = model
-        self._max_norm, self._policy_lr = learner.max_grad_norm, learner.lr
+        self._max_norm = learner.max_grad_norm
         self._optimizer = make_optimizer(model, learner, critic)
 
     def __call__(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
@@ -61,8 +64,8 @@ class PlainEngine:
     def backward(self, loss: Tensor) -> None:
         loss.backward()
 
-    def step(self, *, train_policy: bool) -> float | None:
-        self._optimizer.param_groups[0]["lr"] = self._policy_lr if train_policy else 0.0
+    def step(self, *, policy_lr: float) -> float | None:
+        self._optimizer.param_groups[0]["lr"] = policy_lr
         parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self._max_norm))
         finite = norm < float("inf")

@@ -21,6 +21,7 @@ METRICS = {
     "learner/importance_weight": "mean truncated weight between the engine that acted and the learner",
     "learner/importance_capped": "share of those weights that reached importance_cap",
     "learner/grad_norm": "gradient norm before clipping, mean over optimizer steps",
+    "learner/lr": "learning rate of the policy, mean over optimizer steps; learner.target_kl lowers it",
     "learner/steps_skipped": "optimizer steps skipped because a gradient was not finite",
     "learner/decisions": "decisions trained on",
     "learner/decisions_quarantined": "decisions left out because their chunk holds a non-finite number",

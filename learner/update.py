@@ -23,6 +23,7 @@ from learner.losses import (
     kl_estimate,
     log_ratio,
     policy_loss,
+    step_size,
     value_clipped,
     value_loss,
 )
@@ -141,6 +142,9 @@ class _Trainer:
         self.old_values_V = self._tensor(proximal.values)
         self.advantages_V = self._tensor(targets.advantages)
         self.returns_V = self._tensor(targets.returns)
+        self._step_size = 1.0
+        self._kl = np.zeros(2)
+        """Of the minibatch: sum over this rank's decisions, and their number."""
 
     def optimizer_step(self, minibatch: np.ndarray) -> None:
         """Sum of per-decision losses over all micro-batches of all ranks, divided by the minibatch's size."""
@@ -149,10 +153,20 @@ class _Trainer:
             losses_B = self._losses(rows, weights_B)
             # The engine averages gradients over ranks; times their number, that is the sum.
             self.engine.backward((losses_B * weights_B).sum() * (self.ranks.size / len(minibatch)))
-        norm = self.engine.step(train_policy=self.train_policy)
+        norm = self.engine.step(policy_lr=self._policy_lr() if self.train_policy else 0.0)
         self.meter.count("learner/steps_skipped", norm is None)
         if norm is not None:
             self.meter.add("learner/grad_norm", [norm])
+
+    def _policy_lr(self) -> float:
+        """Of the next step, the same on every rank. Every update begins with all of `learner.lr` again."""
+        learner = self.config.learner
+        if learner.target_kl > 0:
+            total, number = self.ranks.sum(self._kl)
+            self._step_size = step_size(self._step_size, total / number, learner.target_kl)
+            self._kl = np.zeros(2)
+        self.meter.add("learner/lr", [learner.lr * self._step_size])
+        return learner.lr * self._step_size
 
     def _losses(self, rows: np.ndarray, weights_B: Tensor) -> Tensor:
         said = self.engine(self.batch.inputs(rows, self.features_VPC), self._purpose())
@@ -182,9 +196,9 @@ class _Trainer:
             ratio_BX.detach(), advantages_B, learner.clip_low, learner.clip_high
         )
         change_BA = (said["logprobs"] - self.proximal_VA[rows]).detach()
-        self._note(
-            weights_B, policy_loss=loss_B, entropy=said["entropies"], kl=kl_estimate(change_BA).mean(dim=1)
-        )
+        kl_B = kl_estimate(change_BA).mean(dim=1)
+        self._kl += _numpy(torch.stack([(kl_B * weights_B).sum(), weights_B.sum()]))
+        self._note(weights_B, policy_loss=loss_B, entropy=said["entropies"], kl=kl_B)
         self._note(weights_B, clip_fraction_low=low_B, clip_fraction_high=high_B)
         self._note(
             weights_B,

@@ -73,6 +73,18 @@ def test_good_actions_become_likelier_and_bad_ones_less_likely(config: Config) -
     assert min(successes) > max(failures)
 
 
+def test_an_update_that_goes_too_far_takes_smaller_steps(config: Config) -> None:
+    config.learner.lr, config.learner.epochs, config.learner.minibatch_size = 1e-2, 8, 4
+    chunks = make_chunks(build_learner(config))
+    metrics = {}
+    for target in (0.0, 0.015):
+        config.learner.target_kl = target
+        metrics[target] = update(config, chunks)[1].metrics
+    assert metrics[0.0]["learner/lr"] == config.learner.lr
+    assert metrics[0.015]["learner/lr"] < 0.5 * config.learner.lr
+    assert metrics[0.015]["learner/kl"] < 0.5 * metrics[0.0]["learner/kl"]
+
+
 def test_every_metric_is_in_the_table(config: Config) -> None:
     config.learner.kl_coef = 0.1
     _, report = update(config, make_chunks(build_learner(config)))
