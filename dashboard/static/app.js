@@ -14,7 +14,7 @@ import { Practice } from "./practice.js";
 const MOST_RUNS = 4, RETRY_MS = 2000, REST_MS = 1000, LIST_MS = 10000;
 const byId = (id) => document.getElementById(id);
 
-let sections = [], shown = [], pages = new Map(), source = null, revisions = {}, connected = false, fetching = false, again = 0;
+let sections = [], shown = [], pages = new Map(), source = null, revisions = {}, connected = null, fetching = false, again = 0;
 
 function choice() {
   const words = new URLSearchParams(location.hash.slice(1));
@@ -139,7 +139,7 @@ const STATES = { complete: "complete", stopped: "stopped", stopping: "was told t
 
 function tellLive() {
   const page = pages.get(shown[0]);
-  if (!page) return;
+  if (!page || connected === null) return;
   const age = Math.max(0, Date.now() / 1000 - page.run.last_time);
   const state = STATES[page.run.state] || (age > 1800 ? "silent" : "running");
   byId("live").className = `live ${connected ? state : "lost"}`;
