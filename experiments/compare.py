@@ -40,8 +40,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "no_critic_warmup": ("critic.warmup_updates=0",),
     "temperature_1": ("policy.temperature=1.0",),
     "learning_rate_x10": ("learner.lr=1e-2",),
+    "no_target_kl": ("learner.target_kl=0",),
 }
-"""One change each: the paper's shaping, and its ablations."""
+"""One change each: the paper's shaping, its ablations, and the rule that holds steps back."""
 
 Row = dict[str, Any]
 
