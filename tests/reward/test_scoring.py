@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.types import Start, StateSource, TaskId, TrajectoryChunk
+from core.types import TrajectoryChunk
 from policy.presets import make_tiny
 from reward.checkpoint import Backend, Description, RewardModel, load_reward_model
 from reward.model import ScoreWeights
 from reward.native import NativeNetwork
 from reward.scoring import Scorer
+from tests.reward.chunks import make_chunk
 
 VIEW = (64, 128, 3)
 """Of the tiny family: two cameras side by side."""
@@ -26,29 +27,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> RewardModel:
     return load_reward_model(folder)
 
 
-def make_chunk(*, terminated: bool, view: tuple[int, int, int] = VIEW) -> TrajectoryChunk:
+def noise(*, terminated: bool, view: tuple[int, int, int] = VIEW) -> TrajectoryChunk:
     frames = np.random.default_rng(0).integers(0, 256, (NUM + 1, *view), dtype=np.uint8)
-    return TrajectoryChunk(
-        id="e/0",
-        episode_id="e",
-        index=0,
-        env_id=0,
-        start=Start(task=TaskId(suite="libero_spatial", index=0), source=StateSource.FRESH, number=1),
-        instruction="pick up the black bowl and place it on the plate",
-        frames=frames[:NUM],
-        tokens=np.zeros((NUM, 7), np.int32),
-        logprobs=np.zeros((NUM, 7), np.float32),
-        versions=np.zeros(NUM, np.int64),
-        rewards=np.zeros(NUM, np.float32),
-        terminated=terminated,
-        truncated=not terminated,
-        bootstrap_frame=None if terminated else frames[NUM],
-    )
+    return make_chunk(frames, [0.0] * NUM, terminated=terminated)
 
 
 @pytest.mark.parametrize("terminated", [True, False])
 def test_one_score_per_frame_whatever_the_batch(model: RewardModel, terminated: bool) -> None:
-    chunk = make_chunk(terminated=terminated)
+    chunk = noise(terminated=terminated)
     whole = Scorer(model, policy_view=VIEW, batch_size=64).score(chunk)
     parts = Scorer(model, policy_view=VIEW, batch_size=2).score(chunk)
     assert whole.scores.shape == (NUM + 1,)
@@ -59,7 +45,7 @@ def test_one_score_per_frame_whatever_the_batch(model: RewardModel, terminated: 
 
 
 def test_further_cameras_of_the_policy_do_not_matter(model: RewardModel) -> None:
-    three = make_chunk(terminated=True, view=(64, 192, 3))
+    three = noise(terminated=True, view=(64, 192, 3))
     scores = Scorer(model, policy_view=(64, 192, 3), batch_size=8).score(three).scores[:NUM]
     views = np.ascontiguousarray(three.frames[:, :, :128])
     np.testing.assert_allclose(scores, model.score(views, [three.instruction] * NUM, 8), atol=1e-6)

@@ -6,32 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.config import Shaping
-from core.types import RewardScores, Start, StateSource, TaskId, TrajectoryChunk
+from core.types import RewardScores, TrajectoryChunk
 from reward.shaping import ShapedRewards, additive, potential, shaped_rewards
+from tests.reward.chunks import make_chunk
 
 SCORES = st.lists(st.floats(0, 1), min_size=2, max_size=60).map(np.array)
 SCALE, GAMMA = 0.2, 0.9
 
 
-def make_chunk(rewards: list[float], *, terminated: bool) -> TrajectoryChunk:
-    num = len(rewards)
-    frame = np.zeros((2, 2, 3), np.uint8)
-    return TrajectoryChunk(
-        id="e/0",
-        episode_id="e",
-        index=0,
-        env_id=0,
-        start=Start(task=TaskId(suite="libero_spatial", index=0), source=StateSource.FRESH, number=1),
-        instruction="",
-        frames=np.stack([frame] * num),
-        tokens=np.zeros((num, 7), np.int32),
-        logprobs=np.zeros((num, 7), np.float32),
-        versions=np.zeros(num, np.int64),
-        rewards=np.array(rewards, np.float32),
-        terminated=terminated,
-        truncated=not terminated,
-        bootstrap_frame=None if terminated else frame,
-    )
+def rewarded(rewards: list[float], *, terminated: bool) -> TrajectoryChunk:
+    return make_chunk(np.zeros((len(rewards) + 1, 2, 2, 3), np.uint8), rewards, terminated=terminated)
 
 
 def shape(chunk: TrajectoryChunk, scores: list[float], shaping: Shaping) -> np.ndarray:
@@ -65,7 +49,7 @@ def test_a_chunk_without_scores_is_paid_the_environments_reward() -> None:
     paid = ShapedRewards(
         shaping=Shaping.POTENTIAL, scale=SCALE, gamma=GAMMA, max_decisions=4, time_limit_ends=False
     )
-    chunk = make_chunk([0, 1], terminated=True)
+    chunk = rewarded([0, 1], terminated=True)
     np.testing.assert_array_equal(paid(chunk, None), [0, 1])
     scores = RewardScores(chunk_id="e/0", scores=np.array([0.3, 0.9, 0], np.float32), model_version="1")
     np.testing.assert_allclose(paid(chunk, scores), shape(chunk, [0.3, 0.9, 0.0], Shaping.POTENTIAL))
@@ -73,12 +57,12 @@ def test_a_chunk_without_scores_is_paid_the_environments_reward() -> None:
 
 def test_none_is_the_environments_reward() -> None:
     np.testing.assert_array_equal(
-        shape(make_chunk([0, 1], terminated=True), [0.3, 0.9, 0.7], Shaping.NONE), [0, 1]
+        shape(rewarded([0, 1], terminated=True), [0.3, 0.9, 0.7], Shaping.NONE), [0, 1]
     )
 
 
 def test_a_score_after_success_counts_nothing() -> None:
-    chunk = make_chunk([0, 1], terminated=True)
+    chunk = rewarded([0, 1], terminated=True)
     np.testing.assert_array_equal(
         shape(chunk, [0.3, 0.9, 0.0], Shaping.POTENTIAL), shape(chunk, [0.3, 0.9, 1.0], Shaping.POTENTIAL)
     )
@@ -87,7 +71,7 @@ def test_a_score_after_success_counts_nothing() -> None:
 @given(SCORES)
 def test_potential_changes_a_solved_episodes_return_by_its_start_only(scores: np.ndarray) -> None:
     rewards = [0.0] * (len(scores) - 2) + [1.0]
-    shaped = shape(make_chunk(rewards, terminated=True), scores.tolist(), Shaping.POTENTIAL)
+    shaped = shape(rewarded(rewards, terminated=True), scores.tolist(), Shaping.POTENTIAL)
     assert discounted(shaped) == pytest.approx(discounted(np.array(rewards)) - SCALE * scores[0], abs=1e-5)
 
 
@@ -96,7 +80,7 @@ def test_a_time_limit_that_ends_the_episode_leaves_nothing_but_its_start(scores:
     paid = ShapedRewards(
         shaping=Shaping.POTENTIAL, scale=SCALE, gamma=GAMMA, max_decisions=4, time_limit_ends=True
     )
-    chunk = make_chunk([0.0] * (len(scores) - 1), terminated=False)
+    chunk = rewarded([0.0] * (len(scores) - 1), terminated=False)
     shaped = paid(chunk, RewardScores(chunk_id="e/0", scores=scores.astype(np.float32), model_version="1"))
     assert discounted(shaped) == pytest.approx(-SCALE * scores[0], abs=1e-5)
 
@@ -105,7 +89,7 @@ def test_a_time_limit_that_ends_the_episode_leaves_nothing_but_its_start(scores:
 def test_potential_cancels_against_the_shaped_value_at_a_time_limit(scores: np.ndarray) -> None:
     """The exact value of the shaped task is V - scale Φ: bootstrapping from it leaves -scale Φ_0."""
     num, true_value = len(scores) - 1, 0.4
-    shaped = shape(make_chunk([0.0] * num, terminated=False), scores.tolist(), Shaping.POTENTIAL)
+    shaped = shape(rewarded([0.0] * num, terminated=False), scores.tolist(), Shaping.POTENTIAL)
     bootstrapped = discounted(shaped) + GAMMA**num * (true_value - SCALE * scores[-1])
     assert bootstrapped == pytest.approx(GAMMA**num * true_value - SCALE * scores[0], abs=1e-5)
 
@@ -114,8 +98,8 @@ def test_potential_cancels_against_the_shaped_value_at_a_time_limit(scores: np.n
 def test_success_outweighs_anything_shaping_can_give(good: np.ndarray, bad: np.ndarray) -> None:
     """The worst-scored success earns more than the best-scored failure, under either kind."""
     for shaping in (Shaping.POTENTIAL, Shaping.ADDITIVE):
-        success = make_chunk([0.0] * (len(bad) - 2) + [1.0], terminated=True)
-        failure = make_chunk([0.0] * (len(good) - 1), terminated=False)
+        success = rewarded([0.0] * (len(bad) - 2) + [1.0], terminated=True)
+        failure = rewarded([0.0] * (len(good) - 1), terminated=False)
         limit = max(len(good), len(bad))
         returns = [
             shaped_rewards(
@@ -133,5 +117,5 @@ def test_success_outweighs_anything_shaping_can_give(good: np.ndarray, bad: np.n
 
 @given(st.floats(0, 1), st.integers(1, 50))
 def test_a_stall_at_a_good_frame_gains_nothing(score: float, num: int) -> None:
-    chunk = make_chunk([0.0] * num, terminated=False)
+    chunk = rewarded([0.0] * num, terminated=False)
     assert shape(chunk, [score] * (num + 1), Shaping.POTENTIAL).sum() <= 1e-9
