@@ -23,6 +23,8 @@ MIN_MINUTES = 2
 TASTE_MINUTES = 10
 """Below this the evaluations are kept short, too."""
 EPISODES, TASTE_EPISODES = 40, 4
+TASTE = ("learner.decisions_per_update=512", "critic.warmup_updates=1")
+"""So that the policy is changed, and sent to the replica, within the taste."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,13 +62,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> list[str]:
-    episodes = TASTE_EPISODES if args.minutes < TASTE_MINUTES else EPISODES
+    is_taste = args.minutes < TASTE_MINUTES
+    episodes = TASTE_EPISODES if is_taste else EPISODES
     reserve = 1 + 0.1 * args.minutes  # for starting, and for the evaluation in the end
     return [
         f"run.name=demo-{time.strftime('%Y%m%d-%H%M%S')}",
         f"run.seed={args.seed}",
         f"run.max_minutes={args.minutes - reserve:g}",
         f"eval.episodes_per_task={episodes}",
+        *(TASTE if is_taste else ()),
         *args.settings,
     ]
 
