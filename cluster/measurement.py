@@ -1,7 +1,7 @@
 """What a decision costs each part on this machine, measured part by part.
 
 In: settings with a policy. Out: `cluster.plan.Costs`. Each part runs in a process of its own, as it does in a
-run, but needs none of the others. Without a GPU all work at the same time, because in a run they do, and a
+run, but needs none of the others. Without a GPU all work at the same time, because in a run they do, and
 shared cores and caches make each of them slower: CPU time is counted. With a GPU they work one after the
 other, and for engine and learner it is time on the wall.
 """
@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import numpy as np
@@ -71,7 +70,12 @@ def _together(parts: Sequence[Callable[..., Any]], config: Config, seconds: floa
     context = get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(len(parts), mp_context=context) as processes:
         ready = manager.Barrier(len(parts))
-        return list(processes.map(_measured, parts, repeat(config), repeat(seconds), repeat(ready)))
+        futures = [processes.submit(_measured, part, config, seconds, ready) for part in parts]
+        failures = [failure for future in futures if (failure := future.exception()) is not None]
+        failures.sort(key=lambda failure: isinstance(failure, BrokenBarrierError))  # the cause comes first
+        if failures:
+            raise failures[0]
+        return [future.result() for future in futures]
 
 
 def _measured(part: Callable[..., Any], config: Config, seconds: float, ready: Barrier) -> Any:

@@ -1,6 +1,6 @@
 """Break a running system in every way there is, and show what held: what `make drills` runs.
 
-    python -m drills                 the whole table: about half an hour on two quiet cores
+    python -m drills                 the whole table: a quarter of an hour on two quiet cores
     python -m drills --short         a few minutes; the same that the tests run
     python -m drills --only replica  drills whose names hold this word
 
