@@ -37,10 +37,18 @@ def main(argv: list[str] | None = None) -> int:
     )
     module.add_arguments(parser)
     try:
-        return int(module.run(parser.parse_args(rest)))
+        return int(module.run(_parse(parser, rest)))
     except ValueError as error:  # what a user can get wrong: one clear line, no traceback
         print(f"vlarl {name}: {error}", file=sys.stderr)
         return 2
+
+
+def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """Options may stand anywhere, also between a settings file and what changes it."""
+    try:
+        return parser.parse_intermixed_args(words)
+    except TypeError:  # it has commands of its own, each with its options
+        return parser.parse_args(words)
 
 
 def _overview() -> str:

@@ -151,6 +151,8 @@ class WorkerProcess:
 
     def _exit_reason(self) -> str:
         code = self._process.wait()
+        if code == 0:  # it never ends so: within Ray, which takes the codes of all children, how is not known
+            return "is gone"
         return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
 
 

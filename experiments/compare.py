@@ -81,7 +81,7 @@ def _run(runs: Path, name: str, seed: int, words: Sequence[str]) -> list[Row] | 
     """What each evaluation of the run found; None if it did not end well."""
     run = f"{name}-{seed}"
     where = [f"run.runs_dir={runs}", f"run.name={run}", f"run.seed={seed}"]
-    command = [sys.executable, "-m", "cli.main", "train", str(BASE), "--or-resume", *BUDGET, *where, *words]
+    command = [sys.executable, "-m", "cli.main", "train", "--or-resume", str(BASE), *BUDGET, *where, *words]
     return points(runs / run) if subprocess.run(command, check=False).returncode == COMPLETE else None
 
 

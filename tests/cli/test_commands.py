@@ -36,6 +36,7 @@ def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         (["trian"], "no command 'trian'"),
         (["train", "learner.clip_lo=1"], "did you mean learner.clip_low"),
         (["train", "a.yaml", "b.yaml"], "settings files: got a.yaml, b.yaml; allowed is one"),
+        (["train", "a.yaml", "--or-resume", "b.yaml"], "settings files: got a.yaml, b.yaml; allowed is one"),
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train"], "policy.checkpoint is missing"),
         (["config", "lerner"], "there is no section 'lerner'"),
