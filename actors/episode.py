@@ -70,6 +70,7 @@ class Episode:
             id=f"{self.grant.episode_id}/{self.index}",
             episode_id=self.grant.episode_id,
             index=self.index,
+            first_decision=self.num_decisions - len(self.rewards),
             env_id=self.env,
             start=self.grant.start,
             instruction=self.instruction,

@@ -178,6 +178,7 @@ def _made_up_chunk(processor: Any, config: Config, index: int) -> TrajectoryChun
         id=f"{index}/0",
         episode_id=str(index),
         index=0,
+        first_decision=0,
         env_id=0,
         start=Start(task=task.id, source=StateSource.FRESH, number=index),
         instruction=task.instruction,

@@ -74,6 +74,8 @@ class TrajectoryChunk:
     episode_id: str
     index: int
     """0 for the first chunk of its episode, then 1, 2, ..."""
+    first_decision: int
+    """How many decisions of the episode came before."""
     env_id: int
     start: Start
     instruction: str

@@ -58,6 +58,8 @@ class Batch:
     """(V, A); a bootstrap view repeats the last decision's, whose log-probabilities nobody reads."""
     behaviour_logprobs: np.ndarray
     """(V, A) from the engine; zero at bootstrap views."""
+    clock: np.ndarray
+    """(V,) decisions of the view's episode that came before it."""
 
     @property
     def num_views(self) -> int:
@@ -109,6 +111,9 @@ def build_batch(
                 _with_bootstrap_row(chunk, np.zeros_like(chunk.logprobs[-1]), chunk.logprobs)
                 for chunk in chunks
             ]
+        ),
+        clock=np.concatenate(
+            [chunk.first_decision + np.arange(n) for chunk, n in zip(chunks, num_views, strict=True)]
         ),
     )
 

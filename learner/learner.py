@@ -22,6 +22,7 @@ from learner.critic import POLICY_ADAPTER, Pass
 from learner.distributed import Ranks
 from learner.engine import GROUPS, Engine, parameter_groups
 from learner.moments import moments
+from learner.step_size import StepSize
 from learner.update import ppo_update
 from learner.window_critic import WindowCritic
 from policy.adapter import export_adapter, read_adapter, write_adapter
@@ -79,6 +80,7 @@ class Learner:
         self.reward_function = reward_function
         self.number = self.version = 0
         self.critic = _window_critic(engine, config)
+        self.step_size = StepSize(config.learner.target_kl)
 
     def update(self, chunks: list[TrajectoryChunk], scores: dict[str, RewardScores]) -> UpdateReport:
         """One PPO update on these chunks."""
@@ -94,6 +96,7 @@ class Learner:
             self.config,
             number=self.number,
             train_policy=not warmup,
+            step_size=self.step_size,
             critic=self.critic,
         )
         lag = self.version - np.concatenate([chunk.versions for chunk in chunks])
@@ -148,7 +151,12 @@ class Learner:
             critic=self._critic_tensors(),
             optimizer=self.engine.optimizer_state(),
             window={} if self.critic is None else self.critic.state(),
-            state={"number": self.number, "version": self.version, "extra": extra},
+            state={
+                "number": self.number,
+                "version": self.version,
+                "step_size": self.step_size.first,
+                "extra": extra,
+            },
         )
         try:
             if self.ranks.rank == 0:
@@ -169,6 +177,7 @@ class Learner:
         if self.critic is not None:
             self.critic.load(contents.window)
         self.number, self.version = contents.state["number"], contents.state["version"]
+        self.step_size.first = contents.state["step_size"]
         return LoadReport(folder=found.folder, damaged=found.damaged, extra=contents.state["extra"])
 
     def _check_same_parameters(self, folder: Path, optimizer: dict[str, torch.Tensor]) -> None:

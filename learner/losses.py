@@ -11,7 +11,6 @@ from torch import Tensor
 
 from core.config import RatioLevel
 
-STEP_FACTOR = 1.5
 MAX_LOG_RATIO = 20.0  # e^20 is far outside every clip range, and neither it nor its gradient overflows
 
 
@@ -84,15 +83,6 @@ def value_clipped(values_B: Tensor, old_values_B: Tensor, clip: float) -> Tensor
 def kl_estimate(log_ratio_BA: Tensor) -> Tensor:
     """Schulman's k3 = (e^x - 1) - x >= 0, x = log p - log q: KL(q || p) from samples of q. (B, A)."""
     return safe_exp(log_ratio_BA) - 1.0 - log_ratio_BA
-
-
-def step_size(size: float, kl: float, target_kl: float) -> float:
-    """Share of the learning rate that the next step takes: less and less while the policy is over twice the
-    target away from where the update began, more again, up to 1, once it is within half of it.
-    """
-    if kl > 2 * target_kl:
-        return size / STEP_FACTOR
-    return min(1.0, size * STEP_FACTOR) if kl < target_kl / 2 else size
 
 
 def safe_exp(log_BX: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Proximal:
     """(V,) nats per token."""
     features: Tensor | None
     """(V, P, C) of the vision backbone, where it is not trained and this rank saw every view."""
-    pooled: np.ndarray
+    seen: np.ndarray
     """(V, D) what a pooled critic reads; of no width where there is none."""
 
 

@@ -23,11 +23,11 @@ from learner.losses import (
     kl_estimate,
     log_ratio,
     policy_loss,
-    step_size,
     value_clipped,
     value_loss,
 )
 from learner.metrics import Meter
+from learner.step_size import StepSize
 from learner.targets import Proximal, Targets, make_targets
 from learner.window_critic import WindowCritic
 
@@ -40,6 +40,7 @@ def ppo_update(
     *,
     number: int,
     train_policy: bool,
+    step_size: StepSize,
     critic: WindowCritic | None = None,
 ) -> tuple[dict[str, float], Proximal]:
     """Improve the policy (unless the critic warms up alone) and the critic on one batch.
@@ -52,15 +53,20 @@ def ppo_update(
     targets = make_targets(batch, proximal, config.advantage)
     evaluated = time.perf_counter()
     meter = Meter()
-    trainer = _Trainer(engine, ranks, batch, proximal, targets, config, meter, train_policy=train_policy)
+    trainer = _Trainer(
+        engine, ranks, batch, proximal, targets, config, meter, step_size if train_policy else None
+    )
     trains_model = train_policy or critic is None
+    step_size.begin_update()
     for epoch in range(config.learner.epochs if trains_model and len(targets.rows) else 0):
         order = (config.run.seed, number, epoch)
         for rows in minibatches(targets.rows, config.learner.minibatch_size, order):
             trainer.optimizer_step(rows)
+    if train_policy:
+        step_size.end_update()
     if critic is not None and len(targets.rows):
         loss = critic.fit(
-            proximal.pooled[targets.rows], targets.observed[targets.rows], (config.run.seed, number)
+            proximal.seen[targets.rows], targets.observed[targets.rows], (config.run.seed, number)
         )
         meter.add("learner/value_loss", [loss])
     metrics = {
@@ -99,13 +105,14 @@ def evaluate_views(
             if config.learner.kl_coef > 0:
                 reference_VA[rows[real]] = _numpy(engine(inputs, Pass.REFERENCE)["logprobs"])[real]
     pooled_VD = ranks.sum(pooled_VD)
+    seen_VD = pooled_VD if critic is None else critic.seen(pooled_VD, batch.clock)
     return Proximal(
         logprobs=ranks.sum(logprobs_VA),
-        values=ranks.sum(values_V) if critic is None else critic.values(pooled_VD),
+        values=ranks.sum(values_V) if critic is None else critic.values(seen_VD),
         reference=ranks.sum(reference_VA),
         entropies=ranks.sum(entropies_V),
         features=features_VPC,
-        pooled=pooled_VD,
+        seen=seen_VD,
     )
 
 
@@ -129,11 +136,11 @@ class _Trainer:
         targets: Targets,
         config: Config,
         meter: Meter,
-        *,
-        train_policy: bool,
+        step_size: StepSize | None,
     ) -> None:
+        """Without a step size the policy is not trained."""
         self.engine, self.ranks, self.batch, self.config, self.meter = engine, ranks, batch, config, meter
-        self.train_policy = train_policy
+        self.step_size = step_size
         self.train_critic = _is_part_of_model(config)
         self.device, self.features_VPC = engine.model.device, proximal.features
         self.behaviour_VA = self._tensor(batch.behaviour_logprobs)
@@ -142,7 +149,6 @@ class _Trainer:
         self.old_values_V = self._tensor(proximal.values)
         self.advantages_V = self._tensor(targets.advantages)
         self.returns_V = self._tensor(targets.returns)
-        self._step_size = 1.0
         self._kl = np.zeros(2)
         """Of the minibatch: sum over this rank's decisions, and their number."""
 
@@ -153,32 +159,31 @@ class _Trainer:
             losses_B = self._losses(rows, weights_B)
             # The engine averages gradients over ranks; times their number, that is the sum.
             self.engine.backward((losses_B * weights_B).sum() * (self.ranks.size / len(minibatch)))
-        norm = self.engine.step(policy_lr=self._policy_lr() if self.train_policy else 0.0)
+        norm = self.engine.step(policy_lr=self._policy_lr(self.step_size) if self.step_size else 0.0)
         self.meter.count("learner/steps_skipped", norm is None)
         if norm is not None:
             self.meter.add("learner/grad_norm", [norm])
 
-    def _policy_lr(self) -> float:
-        """Of the next step, the same on every rank. Every update begins with all of `learner.lr` again."""
-        learner = self.config.learner
-        if learner.target_kl > 0:
-            total, number = self.ranks.sum(self._kl)
-            self._step_size = step_size(self._step_size, total / number, learner.target_kl)
-            self._kl = np.zeros(2)
-        self.meter.add("learner/lr", [learner.lr * self._step_size])
-        return learner.lr * self._step_size
+    def _policy_lr(self, step_size: StepSize) -> float:
+        """Of the next step, the same on every rank."""
+        total, number = self.ranks.sum(self._kl)
+        self._kl = np.zeros(2)
+        step_size.look_at(total / number)
+        rate = self.config.learner.lr * step_size.now
+        self.meter.add("learner/lr", [rate])
+        return rate
 
     def _losses(self, rows: np.ndarray, weights_B: Tensor) -> Tensor:
         said = self.engine(self.batch.inputs(rows, self.features_VPC), self._purpose())
         losses_B = torch.zeros_like(weights_B)
-        if self.train_policy:
+        if self.step_size:
             losses_B = losses_B + self._policy_losses(rows, weights_B, said)
         if self.train_critic:
             losses_B = losses_B + self.config.critic.coef * self._value_losses(rows, weights_B, said)
         return losses_B
 
     def _purpose(self) -> Pass:
-        if not self.train_policy:
+        if not self.step_size:
             return Pass.VALUE
         return Pass.BOTH if self.train_critic else Pass.POLICY
 

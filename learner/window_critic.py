@@ -1,6 +1,7 @@
 """A critic beside the policy: a small network, fitted to the returns of the last updates.
 
-In: of every view the mean of what enters the language model, and the return that came. Out: values.
+In: of every view the mean of what enters the language model and the time, and the return that came. Out:
+values. The time, because how much of an episode is left says how likely it still is to succeed.
 It reads no hidden state of the policy and no value of its own, so it is right after a few dozen episodes,
 where a head trained within the policy's epochs follows the luck of each update (docs/algorithm.md). Every
 learner rank holds the same one and fits it to the same data in the same order: nothing is communicated.
@@ -19,6 +20,8 @@ from core.config import CriticConfig
 from learner.value_head import ValueHead
 
 PREFIX = "window/"
+CLOCK_WIDTH, CLOCK_PERIOD = 3, 15.0
+"""Numbers that tell the time, and over how many decisions it looks different."""
 
 
 class WindowCritic:
@@ -28,28 +31,35 @@ class WindowCritic:
         self._config, self._minibatch_size = config, minibatch_size
         self.dim = dim
         torch.manual_seed(seed)  # alike on every rank
-        self._head = ValueHead(dim)
+        self._head = ValueHead(dim + CLOCK_WIDTH)
         self._optimizer = torch.optim.AdamW(self._head.parameters(), lr=config.lr, weight_decay=0.0)
         self._window: deque[tuple[Tensor, Tensor]] = deque(maxlen=config.window)
 
-    @torch.no_grad()
-    def values(self, pooled_VD: np.ndarray) -> np.ndarray:
-        """(V,); what is not finite stays so, for the caller to find."""
-        return self._head(self._normalized(torch.from_numpy(pooled_VD))).numpy()
+    def seen(self, pooled_VD: np.ndarray, clock_V: np.ndarray) -> np.ndarray:
+        """(V, D) what it reads of the views; what is not finite stays so, for the caller to find."""
+        turns_V = clock_V / CLOCK_PERIOD
+        clock_V3 = 2 * np.stack([turns_V / 3, np.sin(turns_V), np.cos(turns_V)], axis=1)
+        normalized_VD = layer_norm(torch.from_numpy(pooled_VD), (self.dim,)).numpy()
+        return np.concatenate([normalized_VD, clock_V3], axis=1, dtype=np.float32)
 
-    def fit(self, pooled_ND: np.ndarray, returns_N: np.ndarray, order: tuple[int, ...]) -> float:
+    @torch.no_grad()
+    def values(self, seen_VD: np.ndarray) -> np.ndarray:
+        """(V,)."""
+        return self._head(torch.from_numpy(seen_VD)).numpy()
+
+    def fit(self, seen_ND: np.ndarray, returns_N: np.ndarray, order: tuple[int, ...]) -> float:
         """Remember these decisions, and fit the network to all that is remembered: the mean loss.
 
         As many steps as `critic.epochs` over the new decisions alone would take, whatever the window holds.
         """
-        self._window.append((torch.from_numpy(pooled_ND), torch.from_numpy(returns_N).float()))
+        self._window.append((torch.from_numpy(seen_ND), torch.from_numpy(returns_N).float()))
         inputs, returns = (torch.cat(parts) for parts in zip(*self._window, strict=True))
         generator = np.random.default_rng(order)
-        num_steps = max(1, round(self._config.epochs * len(pooled_ND) / self._minibatch_size))
+        num_steps = max(1, round(self._config.epochs * len(seen_ND) / self._minibatch_size))
         losses = []
         for _ in range(num_steps):
             rows = torch.from_numpy(generator.integers(0, len(inputs), self._minibatch_size))
-            values = self._head(self._normalized(inputs[rows]))
+            values = self._head(inputs[rows])
             loss = nn.functional.mse_loss(values, returns[rows])
             self._optimizer.zero_grad()
             loss.backward()
@@ -62,8 +72,8 @@ class WindowCritic:
         state = {f"head/{name}": tensor.clone() for name, tensor in self._head.state_dict().items()}
         for index, known in self._optimizer.state_dict()["state"].items():
             state |= {f"optimizer/{index}/{key}": tensor.clone() for key, tensor in known.items()}
-        for index, (pooled_ND, returns_N) in enumerate(self._window):
-            state |= {f"{PREFIX}{index}/pooled": pooled_ND, f"{PREFIX}{index}/returns": returns_N}
+        for index, (seen_ND, returns_N) in enumerate(self._window):
+            state |= {f"{PREFIX}{index}/seen": seen_ND, f"{PREFIX}{index}/returns": returns_N}
         return state
 
     def load(self, state: dict[str, Tensor]) -> None:
@@ -77,10 +87,7 @@ class WindowCritic:
         self._window.clear()
         remembered = _under(PREFIX, state)
         for update in range(len(remembered) // 2):
-            self._window.append((remembered[f"{update}/pooled"], remembered[f"{update}/returns"]))
-
-    def _normalized(self, pooled_ND: Tensor) -> Tensor:
-        return layer_norm(pooled_ND, (self.dim,))
+            self._window.append((remembered[f"{update}/seen"], remembered[f"{update}/returns"]))
 
 
 def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -56,6 +56,21 @@ def test_resume_continues_as_if_nothing_had_happened(
         assert same_weights(learner, resumed)
 
 
+def test_resume_goes_on_with_the_small_steps_of_an_update_that_went_too_far(
+    config: Config, tmp_path: Path
+) -> None:
+    config.learner.lr, config.learner.epochs, config.learner.minibatch_size = 1e-2, 8, 4
+    learner = trained(config, 1)
+    assert learner.step_size.first < 1
+    learner.save(tmp_path, {}, keep=1)
+    resumed = build_learner(config)
+    resumed.load(tmp_path)
+    chunks = make_chunks(learner)
+    one, other = learner.update(chunks, {}), resumed.update(chunks, {})
+    assert one.metrics["learner/lr"] == other.metrics["learner/lr"] < 1e-2
+    assert same_weights(learner, resumed)
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(config: Config, tmp_path: Path) -> None:
     learner = trained(config, 1)
     learner.save(tmp_path, {"at": 1}, keep=3)

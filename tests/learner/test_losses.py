@@ -15,7 +15,6 @@ from learner.losses import (
     kl_estimate,
     log_ratio,
     policy_loss,
-    step_size,
     value_clipped,
     value_loss,
 )
@@ -77,14 +76,6 @@ def test_kl_estimate_by_hand() -> None:
     # x = log 2: (2 - 1) - log 2
     assert kl_estimate(torch.tensor([[math.log(2.0)]])).item() == pytest.approx(1 - math.log(2), abs=1e-6)
     assert kl_estimate(torch.zeros(1, 1)).item() == 0.0
-
-
-def test_steps_shrink_beyond_twice_the_target_and_grow_again_within_half_of_it() -> None:
-    assert step_size(1.0, 0.031, 0.015) == pytest.approx(1 / 1.5)
-    assert step_size(0.4, 0.029, 0.015) == 0.4
-    assert step_size(0.4, 0.007, 0.015) == pytest.approx(0.6)
-    assert step_size(0.9, 0.0, 0.015) == 1.0
-    assert step_size(0.4, math.nan, 0.015) == 0.4
 
 
 def test_kl_estimate_has_the_right_mean() -> None:

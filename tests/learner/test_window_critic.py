@@ -31,8 +31,11 @@ def made(window: int = 8, epochs: int = 40) -> WindowCritic:
     return WindowCritic(WIDTH, settings, minibatch_size=32, seed=0)
 
 
-def inputs(number: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=(number, WIDTH)).astype(np.float32)
+def inputs(number: int, seed: int = 0, *, shift: float = 0.0) -> np.ndarray:
+    """What it sees of random views, all at the same time; the first coordinate may lie elsewhere."""
+    pooled = np.random.default_rng(seed).normal(size=(number, WIDTH)).astype(np.float32)
+    pooled[:, 0] += shift
+    return made().seen(pooled, np.zeros(number))
 
 
 def test_it_starts_at_zero_and_learns_what_came() -> None:
@@ -45,8 +48,7 @@ def test_it_starts_at_zero_and_learns_what_came() -> None:
 
 def test_it_remembers_earlier_updates_and_forgets_those_before_the_window() -> None:
     """The later updates say nothing about where the first one was: only memory keeps it right there."""
-    elsewhere = 9 * np.eye(WIDTH, dtype=np.float32)[0]
-    first, others = inputs(64) + elsewhere, [inputs(64, seed) for seed in (1, 2, 3)]
+    first, others = inputs(64, shift=9), [inputs(64, seed) for seed in (1, 2, 3)]
 
     def error(window: int) -> float:
         critic = made(window)
@@ -56,6 +58,14 @@ def test_it_remembers_earlier_updates_and_forgets_those_before_the_window() -> N
         return float(np.abs(critic.values(first) - 1).mean())
 
     assert error(window=4) < 0.3 < 1 < error(window=1)
+
+
+def test_the_same_picture_is_worth_less_when_little_time_is_left() -> None:
+    pooled, clock = np.ones((90, WIDTH), dtype=np.float32), np.arange(90.0) % 45
+    critic = made(epochs=200)
+    critic.fit(critic.seen(pooled, clock), 1 - clock / 45, (0,))
+    values = critic.values(critic.seen(pooled[:2], np.array([0.0, 40.0])))
+    assert values == pytest.approx([1, 5 / 45], abs=0.15)
 
 
 def test_the_mean_is_over_the_prompt_and_the_picture_alone() -> None:
@@ -68,14 +78,14 @@ def test_padding_and_action_tokens_do_not_matter_to_it(config: Config) -> None:
     """A chunk is pooled alike beside one with a longer prompt, and whatever was done in it."""
     learner = build_learner(config)
     chunks = [make_chunk(learner.processor, episode, 2, TERMINATED) for episode in (0, 1)]
-    together, alone = pooled_of(learner, config, chunks), pooled_of(learner, config, chunks[:1])
+    together, alone = seen_of(learner, config, chunks), seen_of(learner, config, chunks[:1])
     np.testing.assert_allclose(together[:2], alone, rtol=1e-5, atol=1e-6)
     assert not np.allclose(together[0], together[1])
 
 
-def pooled_of(learner: Learner, config: Config, chunks: list) -> np.ndarray:
+def seen_of(learner: Learner, config: Config, chunks: list) -> np.ndarray:
     batch = build_batch(chunks, {}, prompt_ids=learner.processor.prompt_ids)
-    return evaluate_views(learner.engine, Ranks(), batch, config, learner.critic).pooled
+    return evaluate_views(learner.engine, Ranks(), batch, config, learner.critic).seen
 
 
 def test_warmup_fits_it_and_leaves_the_policy_alone(config: Config) -> None:
@@ -85,7 +95,7 @@ def test_warmup_fits_it_and_leaves_the_policy_alone(config: Config) -> None:
     report = learner.update(chunks, {})
     assert (report.policy_changed, report.version) == (False, 0)
     assert report.metrics["learner/value_loss"] > 0
-    assert learner.critic.values(pooled_of(learner, config, chunks)).any()
+    assert learner.critic.values(seen_of(learner, config, chunks)).any()
     assert learner.update(chunks, {}).policy_changed
 
 
@@ -98,7 +108,7 @@ def test_it_learns_what_came_not_what_it_believed(config: Config) -> None:
     learner = build_learner(config)
     chunks = [make_chunk(learner.processor, 0, 6, TERMINATED), make_chunk(learner.processor, 1, 6, TRUNCATED)]
     learner.update(chunks, {})
-    values = learner.critic.values(pooled_of(learner, config, chunks))
+    values = learner.critic.values(seen_of(learner, config, chunks))
     np.testing.assert_allclose(values[:6], 1, atol=0.1)
     np.testing.assert_allclose(values[6:12], 0, atol=0.1)
 

@@ -25,6 +25,7 @@ def make_chunk(
         id=f"episode-{episode:03d}/0",
         episode_id=f"episode-{episode:03d}",
         index=0,
+        first_decision=0,
         env_id=episode,
         start=Start(task=TaskId(suite="libero_spatial", index=start), source=StateSource.FRESH, number=start),
         instruction=INSTRUCTIONS[episode % 2],
