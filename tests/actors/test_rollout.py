@@ -100,6 +100,7 @@ def test_chunks_of_a_long_episode_wait_for_grants_and_join_without_a_hole() -> N
     assert np.array_equal(first.chunk.bootstrap_frame, second.chunk.frames[0])
     assert np.array_equal(second.chunk.bootstrap_frame, third.chunk.frames[0])
     assert [piece.num_steps for piece in (first, second, third)] == [2, 2, 1]
+    assert [piece.chunk.first_decision for piece in (first, second, third)] == [0, 2, 4]
     assert third.outcome is not None
     assert third.outcome.num_steps == 5
 

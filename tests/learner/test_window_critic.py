@@ -1,5 +1,6 @@
 """The critic that is fitted to a window of updates: what it reads, learns, forgets and keeps."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,20 @@ def test_padding_and_action_tokens_do_not_matter_to_it(config: Config) -> None:
     together, alone = seen_of(learner, config, chunks), seen_of(learner, config, chunks[:1])
     np.testing.assert_allclose(together[:2], alone, rtol=1e-5, atol=1e-6)
     assert not np.allclose(together[0], together[1])
+
+
+def test_the_time_goes_on_from_one_piece_of_an_episode_to_the_next(config: Config) -> None:
+    learner = build_learner(config)
+    whole = make_chunk(learner.processor, 0, 6, TRUNCATED)
+    rest = replace(
+        whole,
+        id="episode-000/1",
+        index=1,
+        first_decision=2,
+        **{name: getattr(whole, name)[2:] for name in ("frames", "tokens", "logprobs", "versions", "rewards")},
+    )
+    of_whole, of_rest = seen_of(learner, config, [whole]), seen_of(learner, config, [rest])
+    np.testing.assert_allclose(of_whole[2:], of_rest, rtol=1e-5, atol=1e-5)
 
 
 def seen_of(learner: Learner, config: Config, chunks: list) -> np.ndarray:
