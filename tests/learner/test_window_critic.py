@@ -92,7 +92,9 @@ def test_the_time_goes_on_from_one_piece_of_an_episode_to_the_next(config: Confi
         id="episode-000/1",
         index=1,
         first_decision=2,
-        **{name: getattr(whole, name)[2:] for name in ("frames", "tokens", "logprobs", "versions", "rewards")},
+        **{
+            name: getattr(whole, name)[2:] for name in ("frames", "tokens", "logprobs", "versions", "rewards")
+        },
     )
     of_whole, of_rest = seen_of(learner, config, [whole]), seen_of(learner, config, [rest])
     np.testing.assert_allclose(of_whole[2:], of_rest, rtol=1e-5, atol=1e-5)
