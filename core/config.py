@@ -156,7 +156,7 @@ class LearnerConfig:
     importance_cap: float = 2.0  # truncation of engine-to-learner importance weights
     entropy_coef: float = 0.0
     kl_coef: float = 0.0  # towards the starting policy
-    target_kl: float = 0.025  # nats a token; steps shrink when an update gets over twice that far; 0 = never
+    target_kl: float = 0.015  # nats a token; steps shrink when an update gets over twice that far; 0 = never
 
 
 @dataclass
