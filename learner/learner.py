@@ -95,8 +95,7 @@ class Learner:
             batch,
             self.config,
             number=self.number,
-            train_policy=not warmup,
-            step_size=self.step_size,
+            step_size=None if warmup else self.step_size,
             critic=self.critic,
         )
         lag = self.version - np.concatenate([chunk.versions for chunk in chunks])

@@ -39,11 +39,10 @@ def ppo_update(
     config: Config,
     *,
     number: int,
-    train_policy: bool,
-    step_size: StepSize,
+    step_size: StepSize | None,
     critic: WindowCritic | None = None,
 ) -> tuple[dict[str, float], Proximal]:
-    """Improve the policy (unless the critic warms up alone) and the critic on one batch.
+    """Improve the policy and the critic on one batch; without a step size the critic warms up alone.
 
     `critic` is given where the critic is not part of the engine's model. Returns metrics, and what the model
     said of every view before.
@@ -53,16 +52,15 @@ def ppo_update(
     targets = make_targets(batch, proximal, config.advantage)
     evaluated = time.perf_counter()
     meter = Meter()
-    trainer = _Trainer(
-        engine, ranks, batch, proximal, targets, config, meter, step_size if train_policy else None
-    )
-    trains_model = train_policy or critic is None
-    step_size.begin_update()
+    trainer = _Trainer(engine, ranks, batch, proximal, targets, config, meter, step_size)
+    trains_model = step_size is not None or critic is None
+    if step_size:
+        step_size.begin_update()
     for epoch in range(config.learner.epochs if trains_model and len(targets.rows) else 0):
         order = (config.run.seed, number, epoch)
         for rows in minibatches(targets.rows, config.learner.minibatch_size, order):
             trainer.optimizer_step(rows)
-    if train_policy:
+    if step_size:
         step_size.end_update()
     if critic is not None and len(targets.rows):
         loss = critic.fit(

@@ -20,8 +20,10 @@ from core.config import CriticConfig
 from learner.value_head import ValueHead
 
 PREFIX = "window/"
-CLOCK_WIDTH, CLOCK_PERIOD = 3, 15.0
-"""Numbers that tell the time, and over how many decisions it looks different."""
+CLOCK_WIDTH, CLOCK_PERIOD, CLOCK_END = 3, 15.0, 90
+"""Numbers that tell the time, over how many decisions it looks different, and when it is merely late: larger
+numbers would drown the picture.
+"""
 
 
 class WindowCritic:
@@ -38,7 +40,8 @@ class WindowCritic:
     def seen(self, pooled_VD: np.ndarray, clock_V: np.ndarray) -> np.ndarray:
         """(V, D) what it reads of the views; what is not finite stays so, for the caller to find."""
         turns_V = clock_V / CLOCK_PERIOD
-        clock_V3 = 2 * np.stack([turns_V / 3, np.sin(turns_V), np.cos(turns_V)], axis=1)
+        so_far_V = np.minimum(clock_V, CLOCK_END) / CLOCK_END
+        clock_V3 = 2 * np.stack([2 * so_far_V, np.sin(turns_V), np.cos(turns_V)], axis=1)
         normalized_VD = layer_norm(torch.from_numpy(pooled_VD), (self.dim,)).numpy()
         return np.concatenate([normalized_VD, clock_V3], axis=1, dtype=np.float32)
 

@@ -290,6 +290,20 @@ def test_a_worker_that_exits_is_reported_with_its_code() -> None:
         assert "exited with code 7" in event.reason
 
 
+def test_no_exit_code_is_made_up_where_somebody_else_takes_them() -> None:
+    """Ray does so in its workers: a child's code is gone before its parent asks."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with make_fake(1, 1) as pool:
+            reset(pool, 0, start())
+            pool.step(0, command(fakes.DIE))
+            (event,) = events_of(pool, 1)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert isinstance(event, EnvFailed)
+    assert "is gone" in event.reason
+
+
 def test_a_hung_worker_is_killed_at_its_deadline_and_others_go_on() -> None:
     with make_fake(4, 2, step_timeout_s=1.0) as pool:
         for env in range(4):

@@ -69,6 +69,11 @@ def test_the_same_picture_is_worth_less_when_little_time_is_left() -> None:
     assert values == pytest.approx([1, 5 / 45], abs=0.15)
 
 
+def test_a_long_episode_s_time_does_not_drown_the_picture() -> None:
+    seen = made().seen(np.ones((2, WIDTH), dtype=np.float32), np.array([90.0, 520.0]))
+    assert np.abs(seen).max() <= 4
+
+
 def test_the_mean_is_over_the_prompt_and_the_picture_alone() -> None:
     hidden = torch.arange(12.0).reshape(2, 3, 2)
     expected = [[1.0, 2.0], [8.0, 9.0]]  # of the first two positions, of all three
