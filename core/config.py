@@ -150,6 +150,7 @@ class LearnerConfig:
     minibatch_size: int = 128  # decisions per optimizer step, over all ranks
     microbatch_size: int = 32  # decisions per forward pass; changes memory, never the gradient
     epochs: int = 2
+    train_share: float = 1.0  # of the decisions the policy is trained on those with the largest advantages
     ratio: RatioLevel = RatioLevel.TOKEN
     clip_low: float = 0.2
     clip_high: float = 0.28

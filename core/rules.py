@@ -30,7 +30,7 @@ EFFECTS = (
         "advantage.kind=gae",
     ),
     Needs(
-        ("critic.window", "critic.epochs"),
+        ("critic.window", "critic.epochs", "learner.train_share"),
         lambda c: c.critic.kind is CriticKind.POOLED,
         "critic.kind=pooled",
     ),
@@ -98,6 +98,7 @@ POSITIVE = (
     "learner.minibatch_size",
     "learner.microbatch_size",
     "learner.epochs",
+    "learner.train_share",
     "critic.window",
     "critic.epochs",
     "learner.max_grad_norm",
@@ -124,7 +125,13 @@ NOT_NEGATIVE = (
     "learner.kl_coef",
     "learner.target_kl",
 )
-UNIT = ("advantage.gamma", "advantage.lam", "curriculum.floor", "curriculum.decay")
+UNIT = (
+    "advantage.gamma",
+    "advantage.lam",
+    "curriculum.floor",
+    "curriculum.decay",
+    "learner.train_share",
+)
 CHOICES = {
     "learner.zero_stage": (1, 2, 3),
     "learner.dtype": ("float32", "bfloat16"),

@@ -118,7 +118,7 @@ def build_batch(
     )
 
 
-def minibatches(rows: np.ndarray, size: int, seed: tuple[int, ...]) -> list[np.ndarray]:
+def minibatches(rows: np.ndarray, size: float, seed: tuple[int, ...]) -> list[np.ndarray]:
     """Rows in a fresh order for every seed (run, update, epoch), cut into parts of about `size`, all alike.
 
     Equal parts, so that no small rest makes a noisy optimizer step of its own.

@@ -4,6 +4,7 @@ In: the batch and what the model said of it before the first epoch. Out: rows, a
 Shape letters: V views of the update, A action tokens, E episodes, P patches, C features.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +46,7 @@ class Targets:
     """What the epochs train towards. Arrays are over all views; only `rows` of them mean anything."""
 
     rows: np.ndarray
-    """Views to train on."""
+    """Views to learn from."""
     advantages: np.ndarray
     """(V,)."""
     returns: np.ndarray
@@ -56,6 +57,12 @@ class Targets:
     """Decisions of chunks that hold a number that is not finite."""
     num_uninformative: int
     """Decisions of groups that all passed or all failed (GRPO and RLOO)."""
+
+    def strongest_rows(self, share: float) -> np.ndarray:
+        """The `share` of rows where the advantage, up or down, is largest: what teaches a policy most."""
+        number = math.ceil(share * len(self.rows))
+        by_strength = np.argsort(-np.abs(self.advantages[self.rows]), kind="stable")
+        return np.sort(self.rows[by_strength[:number]])
 
 
 def make_targets(batch: Batch, proximal: Proximal, config: AdvantageConfig) -> Targets:

@@ -56,10 +56,11 @@ def ppo_update(
     trains_model = step_size is not None or critic is None
     if step_size:
         step_size.begin_update()
-    for epoch in range(config.learner.epochs if trains_model and len(targets.rows) else 0):
-        order = (config.run.seed, number, epoch)
-        for rows in minibatches(targets.rows, config.learner.minibatch_size, order):
-            trainer.optimizer_step(rows)
+    rows = targets.strongest_rows(config.learner.train_share)
+    size = config.learner.minibatch_size * config.learner.train_share  # as many steps as with all rows
+    for epoch in range(config.learner.epochs if trains_model and len(rows) else 0):
+        for minibatch in minibatches(rows, size, (config.run.seed, number, epoch)):
+            trainer.optimizer_step(minibatch)
     if step_size:
         step_size.end_update()
     if critic is not None and len(targets.rows):

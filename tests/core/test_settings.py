@@ -73,6 +73,7 @@ def test_a_word_may_switch_off_what_the_file_sets(tmp_path: Path) -> None:
         (["advantage.kind=grpo", "advantage.gamma=0.9"], "advantage.kind=gae"),
         (["curriculum.kind=uniform", "curriculum.floor=0.2"], "curriculum.kind=frontier or paper"),
         (["critic.window=4"], "critic.kind=pooled"),
+        (["learner.train_share=0.5"], "critic.kind=pooled"),
         (["critic.kind=pooled", "critic.coef=0.1"], "critic.kind=shared or adapter"),
         (["run.mode=inline", "engine.num_replicas=2"], "run.mode=local or cluster"),
     ],

@@ -1,21 +1,32 @@
 """The critic that is fitted to a window of updates: what it reads, learns, forgets and keeps."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from core.config import Config, CriticConfig, CriticKind
+from core.types import RewardScores, TrajectoryChunk
 from learner.batch import build_batch
 from learner.build import build_learner
 from learner.distributed import Ranks
 from learner.learner import Learner
+from learner.targets import Targets, make_targets
 from learner.update import evaluate_views
 from learner.window_critic import WindowCritic
 from policy.model import mean_of_first
-from tests.learner.trajectories import TERMINATED, TRUNCATED, make_chunk, make_chunks
+from tests.learner.trajectories import (
+    TERMINATED,
+    TRUNCATED,
+    gradient_of_only_step,
+    make_chunk,
+    make_chunks,
+    make_single_step,
+)
 
 
 @pytest.fixture
@@ -133,6 +144,40 @@ def test_it_learns_what_came_not_what_it_believed(config: Config) -> None:
     values = learner.critic.values(seen_of(learner, config, chunks))
     np.testing.assert_allclose(values[:6], 1, atol=0.1)
     np.testing.assert_allclose(values[6:12], 0, atol=0.1)
+
+
+def test_of_all_decisions_the_policy_is_trained_on_those_with_the_largest_advantages(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gradient is that of all decisions, if the weaker half had no advantage."""
+    make_single_step(config)
+
+    def rewards(chunk: TrajectoryChunk, _: RewardScores | None) -> np.ndarray:
+        return np.random.default_rng(chunk.env_id).normal(size=chunk.num_decisions)
+
+    learner, other = (build_learner(config, reward_function=rewards) for _ in range(2))
+    chunks = make_chunks(learner)
+    num_decisions = sum(chunk.num_decisions for chunk in chunks)
+
+    def weaker_half_silenced(*given: Any) -> Targets:
+        targets = make_targets(*given)
+        weak = np.argsort(np.abs(targets.advantages[targets.rows]))[: len(targets.rows) // 2]
+        targets.advantages[targets.rows[weak]] = 0
+        return targets
+
+    with monkeypatch.context() as patch:
+        patch.setattr("learner.update.make_targets", weaker_half_silenced)
+        learner.update(chunks, {})
+    config.learner.train_share = 0.5
+    metrics = other.update(chunks, {}).metrics
+    silenced, halved = gradient_of_only_step(learner), gradient_of_only_step(other)
+    for name in silenced:
+        np.testing.assert_allclose(
+            halved[name], silenced[name] * num_decisions / math.ceil(num_decisions / 2), rtol=1e-4, atol=1e-7
+        )
+    assert metrics["learner/decisions"] == num_decisions
+    for name, part in learner.critic.state().items():  # the critic learns from all of them
+        assert torch.equal(part, other.critic.state()[name])
 
 
 def test_a_checkpoint_keeps_the_window(config: Config, tmp_path: Path) -> None:

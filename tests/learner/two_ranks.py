@@ -49,7 +49,7 @@ def with_pooled_critic(
 ) -> dict[str, np.ndarray]:
     """Policy and critic after two updates of which the second uses what the first taught the critic."""
     config = deepcopy(config)
-    config.critic.kind = CriticKind.POOLED
+    config.critic.kind, config.learner.train_share = CriticKind.POOLED, 0.5
     learner = build_learner(config, ranks=ranks)
     for _ in range(2):
         learner.update(chunks, {})
