@@ -10,28 +10,22 @@ the same policy and are judged on the same published starts. Stop it at any time
 """
 
 import argparse
-import json
-import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 import numpy as np
 
-from core.intervals import wilson
-from core.metrics import read_lines
+from experiments.rows import Row, load_rows, points, rate, save_rows, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
-BASE, RESULTS = HERE / "tiny_cpu.yaml", HERE / "variants.json"
+RESULTS = HERE / "variants.json"
 FIGURE = HERE.parent / "docs" / "images" / "variants.png"
 BUDGET = ("run.num_updates=12", "eval.every=4", "eval.episodes_per_task=20", "eval.videos=0")
-COMPLETE = 0
 VARIANTS: dict[str, tuple[str, ...]] = {
     "full": (),
     "no_reward_model": ("reward.checkpoint=",),
@@ -44,8 +38,6 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 }
 """One change each: the paper's shaping, its ablations, and the rule that holds steps back."""
 
-Row = dict[str, Any]
-
 
 def main() -> int:
     parser = argparse.ArgumentParser(
@@ -57,51 +49,29 @@ def main() -> int:
     args = parser.parse_args()
     if unknown := set(args.only) - set(VARIANTS):
         parser.error(f"no variant {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
-    rows: list[Row] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    rows = load_rows(RESULTS)
     known = {(row["variant"], row["seed"]) for row in rows}
     for seed in args.seeds:  # all variants once, then all again: an early stop leaves something to compare
         for name in args.only:
             if (name, seed) in known:
                 continue
             print(f"== {name}, seed {seed}", flush=True)
-            points = _run(args.runs, name, seed, VARIANTS[name])
-            if points is None:
+            found = _run(args.runs / f"{name}-{seed}", seed, VARIANTS[name])
+            if found is None:
                 return 1
-            rows.append({"variant": name, "seed": seed, "words": VARIANTS[name], "points": points})
-            RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+            rows.append({"variant": name, "seed": seed, "words": VARIANTS[name], "points": found})
+            save_rows(RESULTS, rows)
     grouped = {name: [row for row in rows if row["variant"] == name] for name in VARIANTS}
-    grouped = {name: found for name, found in grouped.items() if found}
+    grouped = {name: of_one for name, of_one in grouped.items() if of_one}
     for line in table(grouped):
         print(line)
     _draw(grouped)
     return 0
 
 
-def _run(runs: Path, name: str, seed: int, words: Sequence[str]) -> list[Row] | None:
+def _run(folder: Path, seed: int, words: Sequence[str]) -> list[Row] | None:
     """What each evaluation of the run found; None if it did not end well."""
-    run = f"{name}-{seed}"
-    where = [f"run.runs_dir={runs}", f"run.name={run}", f"run.seed={seed}"]
-    command = [sys.executable, "-m", "cli.main", "train", "--or-resume", str(BASE), *BUDGET, *where, *words]
-    return points(runs / run) if subprocess.run(command, check=False).returncode == COMPLETE else None
-
-
-def points(folder: Path) -> list[Row]:
-    """Environment steps until each evaluation of a run, and how many episodes of it succeeded."""
-    steps = defaultdict(float)
-    total = 0.0
-    for line in read_lines(folder / "metrics.jsonl"):
-        total += line["rollout/env_steps_per_s"] * line["time/interval_s"]
-        steps[line["update"]] = total
-    return [
-        {
-            "update": line["update"],
-            "env_steps": round(steps[line["update"]]),
-            "successes": sum(episode["success"] for episode in line["episodes"]),
-            "episodes": len(line["episodes"]),
-        }
-        for line in read_lines(folder / "events.jsonl")
-        if line["kind"] == "evaluation"
-    ]
+    return points(folder) if train(folder, *BUDGET, f"run.seed={seed}", *words) else None
 
 
 def _rates(rows: list[Row]) -> np.ndarray:
@@ -120,9 +90,7 @@ def table(grouped: dict[str, list[Row]]) -> list[str]:
 
 
 def _pooled(found: list[Row]) -> str:
-    successes, number = (sum(point[key] for point in found) for key in ("successes", "episodes"))
-    low, high = wilson(successes, number)
-    return f"{successes / number:.0%} ({low:.0%}-{high:.0%})"
+    return rate(*(sum(point[key] for point in found) for key in ("successes", "episodes")))
 
 
 def _draw(grouped: dict[str, list[Row]]) -> None:

@@ -16,16 +16,14 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from core import settings
 from core.config import Config, Shift
 from core.intervals import wilson
+from experiments.rows import Row, load_rows, rate, save_rows
 
 RESULTS = Path(__file__).parent / "generalisation.json"
 BEFORE = "before"
-
-Row = dict[str, Any]
 
 
 def main() -> int:
@@ -35,7 +33,7 @@ def main() -> int:
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="finished, all from one policy")
     parser.add_argument("--episodes", type=int, default=40, help="published starts a task")
     args = parser.parse_args()
-    rows: list[Row] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
+    rows = load_rows(RESULTS)
     known = {(row["policy"], row["shift"]) for row in rows}
     for shift in Shift:
         for policy, words in _policies(args.runs):
@@ -43,7 +41,7 @@ def main() -> int:
                 print(f"== {policy}, shift {shift.value}", flush=True)
                 rows.append({"policy": policy, "shift": shift.value, **_judge(words, shift, args.episodes)})
                 known.add((policy, shift.value))
-                RESULTS.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+                save_rows(RESULTS, rows)
     print("\n".join(table(rows)))
     return 0
 
@@ -83,7 +81,7 @@ def table(rows: list[Row]) -> list[str]:
         before = _pooled(row for row in judged if row["policy"] == BEFORE)
         after = _pooled(row for row in judged if row["policy"] != BEFORE)
         if before[1] and after[1]:
-            lines.append(f"| {shift.value} | {_rate(*before)} | {_rate(*after)} | {_gain(before, after)} |")
+            lines.append(f"| {shift.value} | {rate(*before)} | {rate(*after)} | {_gain(before, after)} |")
     return lines
 
 
@@ -91,11 +89,6 @@ def _pooled(rows: Iterable[Row]) -> tuple[int, int]:
     """Successes and episodes."""
     found = [(row["successes"], row["episodes"]) for row in rows]
     return sum(successes for successes, _ in found), sum(episodes for _, episodes in found)
-
-
-def _rate(successes: int, episodes: int) -> str:
-    low, high = wilson(successes, episodes)
-    return f"{successes} of {episodes}, {100 * successes / episodes:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def _gain(before: tuple[int, int], after: tuple[int, int]) -> str:

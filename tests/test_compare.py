@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from experiments.compare import points, table
+from experiments.compare import table
+from experiments.rows import points
 
 
 def test_evaluations_are_placed_at_the_steps_that_led_to_them(tmp_path: Path) -> None:
@@ -29,5 +30,5 @@ def test_the_table_pools_successes_and_names_every_seed_s_gain() -> None:
         return {"points": [{"successes": number, "episodes": 10} for number in (before, after)]}
 
     assert table({"full": [row(4, 6), row(5, 4)]})[2:] == [
-        "| full | 2 | 45% (26%-66%) | 50% (30%-70%) | +20, -10 |"
+        "| full | 2 | 9 of 20, 45 % (26-66) | 10 of 20, 50 % (30-70) | +20, -10 |"
     ]

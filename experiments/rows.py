@@ -1,0 +1,65 @@
+"""What the experiments share: results as JSON rows, written when each is known, and what a run has found.
+
+In: run folders. Out: lists of plain dictionaries, their files, rates as text.
+"""
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from core.intervals import wilson
+from core.metrics import read_lines
+
+Row = dict[str, Any]
+BASE = Path(__file__).parent / "tiny_cpu.yaml"
+COMPLETE = 0
+
+
+def load_rows(file: Path) -> list[Row]:
+    """None at all where nothing has been run yet."""
+    rows: list[Row] = json.loads(file.read_text()) if file.is_file() else []
+    return rows
+
+
+def save_rows(file: Path, rows: list[Row]) -> None:
+    """A line a row, so that a change of one is a change of one line."""
+    file.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+
+def train(folder: Path, *words: str) -> bool:
+    """Train as the demonstration does but for these words, or go on in this folder; whether to the end."""
+    where = [f"run.runs_dir={folder.parent}", f"run.name={folder.name}"]
+    command = [sys.executable, "-m", "cli.main", "train", "--or-resume", str(BASE), *where, *words]
+    return subprocess.run(command, check=False).returncode == COMPLETE
+
+
+def points(folder: Path) -> list[Row]:
+    """Environment steps until each evaluation of a run, and how many episodes of it succeeded.
+
+    Of one that was made again, because the run went on from an earlier checkpoint, the last counts.
+    """
+    steps: dict[int, float] = defaultdict(float)
+    total = 0.0
+    for line in read_lines(folder / "metrics.jsonl"):
+        total += line["rollout/env_steps_per_s"] * line["time/interval_s"]
+        steps[line["update"]] = total
+    found = {
+        line["update"]: {
+            "update": line["update"],
+            "env_steps": round(steps[line["update"]]),
+            "successes": sum(episode["success"] for episode in line["episodes"]),
+            "episodes": len(line["episodes"]),
+        }
+        for line in read_lines(folder / "events.jsonl")
+        if line["kind"] == "evaluation"
+    }
+    return [found[update] for update in sorted(found)]
+
+
+def rate(successes: int, number: int) -> str:
+    """With its 95 % interval."""
+    low, high = wilson(successes, number)
+    return f"{successes} of {number}, {100 * successes / number:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
