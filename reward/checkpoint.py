@@ -1,7 +1,7 @@
 """Reward models on disk: a folder with `rprm.json`, which says what it is, and weights beside it.
 
 In: a trained network, or a folder. Out: a folder, or a `RewardModel` that scores. Its version is a checksum
-of its weights: two models of one version give one score.
+of all that makes a score: two models of one version give one score.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ def load_reward_model(folder: Path) -> RewardModel:
     description = Description.read(folder)
     network = load_network(folder, description)
     network.module.eval()
-    return RewardModel(network=network, weights=description.weights, version=weights_version(folder))
+    return RewardModel(network=network, weights=description.weights, version=_version(folder, description))
 
 
 def load_network(folder: Path, description: Description) -> RewardNetwork:
@@ -98,9 +98,9 @@ def load_network(folder: Path, description: Description) -> RewardNetwork:
     return NativeNetwork.from_adapter(description.base, folder) if description.base else NativeNetwork(folder)
 
 
-def weights_version(folder: Path) -> str:
-    """The first twelve hexadecimal digits of a checksum over all weights."""
-    digest = hashlib.sha256()
+def _version(folder: Path, description: Description) -> str:
+    """Twelve hexadecimal digits of a checksum over the network's weights and those of its answers."""
+    digest = hashlib.sha256(json.dumps(asdict(description.weights)).encode())
     for path in sorted(folder.rglob(WEIGHT_FILES)):
         if "start" not in path.relative_to(folder).parts:
             digest.update(path.read_bytes())

@@ -39,8 +39,8 @@ class Answers:
 class ScoreWeights:
     """How much of a score each answer makes up; they add to 1. Stored with the model that they suit."""
 
-    step: float = 0.05
-    done: float = 0.45
+    step: float = 0.02
+    done: float = 0.48
     progress: float = 0.5
 
     def score(self, answers: Answers) -> Tensor:

@@ -57,11 +57,16 @@ def test_another_view_is_refused(model: RewardModel, view: tuple[int, int, int])
         Scorer(model, policy_view=view, batch_size=8)
 
 
-def test_the_version_tells_weights_apart(model: RewardModel, tmp_path: Path) -> None:
-    for seed, folder in enumerate((tmp_path / "a", tmp_path / "b")):
+def test_the_version_tells_models_apart(model: RewardModel, tmp_path: Path) -> None:
+    """By the network's weights, and by how its answers are weighed."""
+
+    def version(name: str, seed: int, weights: ScoreWeights) -> str:
+        folder = tmp_path / name
         make_tiny(folder / "start", "micro", seed=seed)
         NativeNetwork(folder / "start").save(folder)
-        Description(backend=Backend.NATIVE, base="", weights=ScoreWeights(), training={}).write(folder)
-    a, b = load_reward_model(tmp_path / "a"), load_reward_model(tmp_path / "b")
-    assert a.version == model.version  # the same seed
-    assert a.version != b.version
+        Description(backend=Backend.NATIVE, base="", weights=weights, training={}).write(folder)
+        return load_reward_model(folder).version
+
+    assert version("same", 0, ScoreWeights()) == model.version
+    assert version("network", 1, ScoreWeights()) != model.version
+    assert version("score", 0, ScoreWeights(step=0.0, done=0.5)) != model.version
