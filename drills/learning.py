@@ -1,9 +1,9 @@
 """Does a policy learn less when parts of the system are killed again and again while it learns?
 
-    python -m drills.learning                               two runs, 40 minutes on two quiet cores
-    python -m drills.learning --clean runs/compare/full-0   with a peaceful run that is there already
+    python -m drills.learning                        two runs, 40 minutes on two quiet cores
+    python -m drills.learning --clean runs/peace     with a peaceful run of as many updates that is there
 
-In: the settings and the budget of `python -m experiments.compare`, seed 0. Out: a table, and one JSON object
+In: the demonstration's settings, seed 0. Out: a table, and one JSON object
 on the last line: success at the end against the 95 % interval of the run that was left in peace; exit code 1
 if something did not hold.
 """
@@ -20,11 +20,12 @@ from benchmarks.report import Row, at_least, print_report
 from core.intervals import wilson
 from drills import ends
 from drills.system import System
-from experiments.compare import BASE, BUDGET, points
+from experiments.rows import BASE, points
 
 VICTIMS = ("environment", "env_actor", "replica", "learner", "reward")
 EVERY_UPDATES = 2
 """One is killed after every second update, none while the last ones are made."""
+BUDGET = ("run.num_updates=12", "eval.episodes_per_task=20", "eval.videos=0")
 CHECKPOINTS = f"run.checkpoint_every={EVERY_UPDATES}"
 UPDATE_S = 1800.0
 """An update, a recovery and an evaluation take less on any machine."""
