@@ -25,7 +25,7 @@ from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "scaling.json", HERE.parent / "docs" / "images" / "scaling.png"
-UPDATES = 30
+UPDATES = 27
 """Of one budget: what the demonstration makes in its half an hour."""
 BUDGETS = (0, 1, 2, 4, 8)
 SETTINGS = (

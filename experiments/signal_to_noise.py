@@ -110,6 +110,7 @@ def play(config: Config, number: int) -> Iterator[TrajectoryChunk]:
                         num_open, num_played = num_open - 1, num_played + 1
                         print(f"\rplayed {num_played} of {number} episodes", end="", flush=True)
                         yield event.chunk
+            print()
         finally:
             loop.close()
 
