@@ -17,9 +17,9 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from core import settings
 from core.config import Config, Shift
 from core.intervals import wilson
+from core.runfolder import RunFolder
 from experiments.rows import Row, load_rows, rate, save_rows
 
 RESULTS = Path(__file__).parent / "generalisation.json"
@@ -36,7 +36,7 @@ def main() -> int:
     rows = load_rows(RESULTS)
     known = {(row["policy"], row["shift"]) for row in rows}
     for shift in Shift:
-        for policy, words in _policies(args.runs):
+        for policy, words in policies(args.runs):
             if (policy, shift.value) not in known:
                 print(f"== {policy}, shift {shift.value}", flush=True)
                 rows.append({"policy": policy, "shift": shift.value, **_judge(words, shift, args.episodes)})
@@ -46,12 +46,13 @@ def main() -> int:
     return 0
 
 
-def _policies(runs: list[Path]) -> Iterable[tuple[str, list[str]]]:
+def policies(runs: list[Path]) -> Iterable[tuple[str, list[str]]]:
     """What each run began with, which is the same, and what it ended with; as words of `vlarl eval`."""
     for run in runs:
-        config = settings.load(run / "config.yaml", [])
+        folder = RunFolder.open(run)
+        config = folder.load_config([])
         yield BEFORE, _words(config)
-        adapter = run / "checkpoints" / "last" / "adapter"
+        adapter = folder.checkpoints / "last" / "adapter"
         yield f"after, seed {config.run.seed}", [*_words(config), "--adapter", str(adapter)]
 
 

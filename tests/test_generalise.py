@@ -1,6 +1,22 @@
 """The table of what is left of a gain where training never was."""
 
-from experiments.generalise import table
+from pathlib import Path
+
+from core import settings
+from core.runfolder import RunFolder
+from experiments.generalise import policies, table
+from experiments.rows import BASE
+
+
+def test_a_run_is_judged_with_the_settings_it_was_made_with(tmp_path: Path) -> None:
+    words = [f"run.runs_dir={tmp_path}", "run.name=demo", "run.seed=2", "env.tasks=[3]"]
+    run = RunFolder.create(settings.load(BASE, words)).path
+    before = ["demo/policy", "--suite", "libero_spatial", "--tasks", "3", "--sample", "0.5"]
+    adapter = str(run / "checkpoints" / "last" / "adapter")
+    assert list(policies([run])) == [
+        ("before", before),
+        ("after, seed 2", [*before, "--adapter", adapter]),
+    ]
 
 
 def test_seeds_are_pooled_and_differences_have_newcombe_s_interval() -> None:
