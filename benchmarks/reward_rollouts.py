@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 
 from actors.environments import make_loop
-from actors.messages import Dropped, Evaluated, Grant, Idle
+from actors.messages import Dropped, Evaluated, Grant, Idle, Sealed
 from actors.rollout import RolloutLoop
 from actors.torch_policy import TorchPolicy
 from core.config import Config, EnvConfig, PolicyConfig
-from core.types import EpisodeOutcome, Start, StateSource, TaskId
+from core.types import Start, StateSource, TaskId
 from envs.suites import suite_tasks
 from reward.episodes import is_held_out
 
@@ -54,7 +54,9 @@ def main() -> None:
     ]
     loop = make_loop(config, policy, args.out)
     try:
-        for outcome in play(loop, [_grant(slot, start) for slot, start in enumerate(chosen)]):
+        for event in play(loop, [_grant(slot, start) for slot, start in enumerate(chosen)]):
+            assert event.outcome is not None  # episodes are played whole
+            outcome = event.outcome
             print(f"{outcome.start}: {'success' if outcome.success else 'failure'}", flush=True)
     finally:
         loop.close()
@@ -73,8 +75,8 @@ def _grant(slot: int, start: Start) -> Grant:
     return Grant(slot=slot, episode_id=name, start=start, evaluate=True, record=True)
 
 
-def play(loop: RolloutLoop, grants: list[Grant]) -> Iterator[EpisodeOutcome]:
-    """The outcomes as they come; an episode that its environment dropped has none."""
+def play(loop: RolloutLoop, grants: list[Grant]) -> Iterator[Evaluated | Sealed]:
+    """Ends of episodes as they come; one that its environment dropped has none."""
     waiting, num_open = deque(grants), 0
     while waiting or num_open:
         for event in loop.poll(POLL_S):
@@ -83,9 +85,9 @@ def play(loop: RolloutLoop, grants: list[Grant]) -> Iterator[EpisodeOutcome]:
                 num_open += 1
             elif isinstance(event, Dropped):
                 num_open -= 1
-            elif isinstance(event, Evaluated):
+            elif isinstance(event, Evaluated | Sealed):
                 num_open -= 1
-                yield event.outcome
+                yield event
 
 
 if __name__ == "__main__":

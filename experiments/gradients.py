@@ -1,7 +1,7 @@
 """Signal and noise of gradients that are sums of random parts. Pure numpy.
 
 In: a gradient of each episode. Out: how much of it all episodes share.
-Shape letters: E episodes, W numbers of a gradient or of what stands for it, H random halves of the episodes.
+Shape letters: E episodes, W numbers of a gradient or of what stands for it.
 """
 
 from dataclasses import dataclass

@@ -33,7 +33,12 @@ def train(folder: Path, *words: str) -> bool:
     """Train as the demonstration does but for these words, or go on in this folder; whether to the end."""
     where = [f"run.runs_dir={folder.parent}", f"run.name={folder.name}"]
     command = [sys.executable, "-m", "cli.main", "train", "--or-resume", str(BASE), *where, *words]
-    return subprocess.run(command, check=False).returncode == COMPLETE
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            return process.wait() == COMPLETE
+        except KeyboardInterrupt:  # the run has heard it, too: it keeps what it has, and ends
+            print("waiting for the run to end", flush=True)
 
 
 def points(folder: Path) -> list[Row]:

@@ -17,7 +17,6 @@ of each half of the episodes is fitted to the other half. ± is the standard dev
 import argparse
 import dataclasses
 import tempfile
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,8 +24,9 @@ import numpy as np
 import torch
 
 from actors.environments import make_loop
-from actors.messages import Dropped, Grant, Idle, Sealed
+from actors.messages import Grant, Sealed
 from actors.torch_policy import TorchPolicy
+from benchmarks.reward_rollouts import play
 from cluster.tasks import chosen_tasks, reward_function
 from core import settings
 from core.config import Config, CriticKind
@@ -51,7 +51,6 @@ WIDTH = 2048
 """Numbers that stand for a gradient: inner products of such sketches are right on average."""
 NUM_SCALING = 2000
 """Decisions from which the scale of each parameter is estimated."""
-POLL_S = 1.0
 SAY_EVERY = 1000
 
 
@@ -65,7 +64,7 @@ def main() -> None:
     config = settings.load(BASE, args.words)
     if config.critic.kind is not CriticKind.POOLED:
         parser.error(f"critic.kind={config.critic.kind.value}: only a pooled critic can be fitted afterwards")
-    chunks = list(play(config, args.episodes))
+    chunks = list(played(config, args.episodes))
     learner = build_learner(config, reward_function=reward_function(config))
     assert learner.critic is not None
     batch = build_batch(
@@ -81,35 +80,22 @@ def main() -> None:
     save_rows(RESULTS, found)
 
 
-def play(config: Config, number: int) -> Iterator[TrajectoryChunk]:
+def played(config: Config, number: int) -> Iterator[TrajectoryChunk]:
     """Whole episodes on fresh starts, task by task in turn."""
     policy = TorchPolicy(config.policy.checkpoint, config.policy, config.engine)
     tasks = chosen_tasks(config)
-    waiting = deque(
-        Grant(
-            slot=index,
-            episode_id=f"episode-{index:05d}",
-            start=Start(
-                task=tasks[index % len(tasks)].id, source=StateSource.FRESH, number=index // len(tasks)
-            ),
-        )
+    starts = [
+        Start(task=tasks[index % len(tasks)].id, source=StateSource.FRESH, number=index // len(tasks))
         for index in range(number)
-    )
-    num_open, num_played = 0, 0
+    ]
+    grants = [Grant(slot=i, episode_id=f"episode-{i:05d}", start=start) for i, start in enumerate(starts)]
     with tempfile.TemporaryDirectory() as folder:
         loop = make_loop(config, policy, Path(folder))
         try:
-            while waiting or num_open:
-                for event in loop.poll(POLL_S):
-                    if isinstance(event, Idle) and waiting:
-                        loop.go(event.env, waiting.popleft())
-                        num_open += 1
-                    elif isinstance(event, Dropped):
-                        num_open -= 1
-                    elif isinstance(event, Sealed):
-                        num_open, num_played = num_open - 1, num_played + 1
-                        print(f"\rplayed {num_played} of {number} episodes", end="", flush=True)
-                        yield event.chunk
+            for done, event in enumerate(play(loop, grants), 1):
+                assert isinstance(event, Sealed)
+                print(f"\rplayed {done} of {number} episodes", end="", flush=True)
+                yield event.chunk
             print()
         finally:
             loop.close()
@@ -158,7 +144,9 @@ def sketched_gradients(learner: Learner, batch: Batch, proximal: Proximal) -> np
         return torch.cat([part.flatten() for part in parts]).float().numpy()
 
     sample = np.random.default_rng(0).permutation(rows)[:NUM_SCALING]
-    fisher = np.mean([gradient(row).astype(np.float64) ** 2 for row in sample], axis=0)
+    fisher = np.zeros(sum(parameter.numel() for parameter in parameters))
+    for row in sample:
+        fisher += gradient(row).astype(np.float64) ** 2 / len(sample)
     scale = (fisher + 0.01 * np.median(fisher)) ** -0.25
     sketch = Sketch(len(scale), WIDTH)
     sketches_VW = np.zeros((batch.num_views, WIDTH), dtype=np.float32)
