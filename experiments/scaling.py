@@ -48,9 +48,10 @@ def main() -> int:
     for seed in args.seeds:
         folder = args.runs / f"seed-{seed}"
         complete = train(folder, *SETTINGS, f"run.seed={seed}")
-        rows = [row for row in rows if row["seed"] != seed]
-        rows.append({"seed": seed, "points": points(folder)})
-        save_rows(RESULTS, rows)
+        if found := points(folder):
+            rows = [row for row in rows if row["seed"] != seed]
+            rows.append({"seed": seed, "points": found})
+            save_rows(RESULTS, rows)
         if not complete:
             return 1
     if rows:
