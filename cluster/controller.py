@@ -65,7 +65,7 @@ class Controller:
     def run(self) -> bool:
         """Train until done; False if the run was told to stop before."""
         self._insist(self._publisher.publish)
-        if self._num_updates == 0:
+        if self._num_updates == 0 and self._config.eval.before:
             self._insist(self._evaluate)
         while not self._done():
             self._insist(self._turn)

@@ -36,7 +36,8 @@ def table(folder: Path) -> str:
 def summary(folder: Path) -> dict[str, Any]:
     """The same as numbers, and what it took."""
     numbers: dict[str, Any] = {}
-    for name, evaluation in zip(("before", "after"), before_and_after(folder), strict=False):
+    for evaluation in before_and_after(folder):
+        name = "before" if evaluation["update"] == 0 else "after"
         successes, number = _by_task(evaluation)["all"]
         numbers[name] = round(successes / number, 4)
         numbers[f"{name}_interval"] = [round(bound, 4) for bound in wilson(successes, number)]

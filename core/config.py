@@ -186,6 +186,7 @@ class CurriculumConfig:
 
 @dataclass
 class EvalConfig:
+    before: bool = True  # judge the policy before its first update, too
     every: int = 0  # updates between evaluations during training; 0 = before and after only
     episodes_per_task: int = 10
     sample: bool = False  # decide as in training, at policy.temperature; false: greedily

@@ -10,7 +10,6 @@ table: success before and after on the published starts as they are, and with ea
 
 import argparse
 import json
-import math
 import subprocess
 import sys
 import tempfile
@@ -18,9 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.config import Config, Shift
-from core.intervals import wilson
 from core.runfolder import RunFolder
-from experiments.rows import Row, load_rows, rate, save_rows
+from experiments.rows import Row, difference, load_rows, rate, save_rows
 
 RESULTS = Path(__file__).parent / "generalisation.json"
 BEFORE = "before"
@@ -82,7 +80,9 @@ def table(rows: list[Row]) -> list[str]:
         before = _pooled(row for row in judged if row["policy"] == BEFORE)
         after = _pooled(row for row in judged if row["policy"] != BEFORE)
         if before[1] and after[1]:
-            lines.append(f"| {shift.value} | {rate(*before)} | {rate(*after)} | {_gain(before, after)} |")
+            lines.append(
+                f"| {shift.value} | {rate(*before)} | {rate(*after)} | {difference(before, after)} |"
+            )
     return lines
 
 
@@ -90,15 +90,6 @@ def _pooled(rows: Iterable[Row]) -> tuple[int, int]:
     """Successes and episodes."""
     found = [(row["successes"], row["episodes"]) for row in rows]
     return sum(successes for successes, _ in found), sum(episodes for _, episodes in found)
-
-
-def _gain(before: tuple[int, int], after: tuple[int, int]) -> str:
-    """With the interval that Newcombe makes of the two Wilson intervals (Statistics in Medicine 17, 1998)."""
-    p, q = before[0] / before[1], after[0] / after[1]
-    (low_p, high_p), (low_q, high_q) = wilson(*before), wilson(*after)
-    low = q - p - math.hypot(q - low_q, high_p - p)
-    high = q - p + math.hypot(high_q - q, p - low_p)
-    return f"{100 * (q - p):+.0f} ({100 * low:+.0f} to {100 * high:+.0f})"
 
 
 if __name__ == "__main__":

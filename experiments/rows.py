@@ -4,6 +4,7 @@ In: run folders. Out: lists of plain dictionaries, their files, rates as text.
 """
 
 import json
+import math
 import subprocess
 import sys
 from collections import defaultdict
@@ -68,3 +69,12 @@ def rate(successes: int, number: int) -> str:
     """With its 95 % interval."""
     low, high = wilson(successes, number)
     return f"{successes} of {number}, {100 * successes / number:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
+def difference(before: tuple[int, int], after: tuple[int, int]) -> str:
+    """In points, with the interval that Newcombe makes of two Wilson intervals (Statistics in Medicine 17, 1998)."""
+    p, q = before[0] / before[1], after[0] / after[1]
+    (low_p, high_p), (low_q, high_q) = wilson(*before), wilson(*after)
+    low = q - p - math.hypot(q - low_q, high_p - p)
+    high = q - p + math.hypot(high_q - q, p - low_p)
+    return f"{100 * (q - p):+.0f} ({100 * low:+.0f} to {100 * high:+.0f})"

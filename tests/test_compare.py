@@ -25,10 +25,19 @@ def test_evaluations_are_placed_at_the_steps_that_led_to_them(tmp_path: Path) ->
     ]
 
 
-def test_the_table_pools_successes_and_names_every_seed_s_gain() -> None:
-    def row(before: int, after: int) -> dict:
-        return {"points": [{"successes": number, "episodes": 10} for number in (before, after)]}
+def test_the_table_pools_seeds_and_compares_with_the_full_method() -> None:
+    def point(update: int, successes: int) -> dict:
+        return {"update": update, "successes": successes, "episodes": 40}
 
-    assert table({"full": [row(4, 6), row(5, 4)]})[2:] == [
-        "| full | 2 | 9 of 20, 45 % (26-66) | 10 of 20, 50 % (30-70) | +20, -10 |"
+    rows = [
+        {"variant": "full", "seed": 0, "points": [point(0, 16), point(27, 26)]},
+        {"variant": "no_curriculum", "seed": 0, "points": [point(27, 20)]},
+        {"variant": "full", "seed": 1, "points": [point(0, 20), point(27, 30)]},
+        {"variant": "no_curriculum", "seed": 1, "points": [point(27, 28)]},
     ]
+    assert table(rows)[2:] == [
+        "| start | 40, 50 | 36 of 80, 45 % (35-56) | -25 (-39 to -10) |",
+        "| full | 65, 75 | 56 of 80, 70 % (59-79) |  |",
+        "| no_curriculum | 50, 70 | 48 of 80, 60 % (49-70) | -10 (-24 to +5) |",
+    ]
+    assert table(rows[1:2])[2:] == ["| no_curriculum | 50 | 20 of 40, 50 % (35-65) |  |"]

@@ -86,6 +86,12 @@ def test_evaluates_before_during_and_after_without_training_data(tmp_path: Path)
     assert not any("eval" in chunk_id for chunk_id in harness.trained_ids)
 
 
+def test_a_policy_that_has_been_judged_already_need_not_be_judged_before(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=2", "eval.before=false"], evaluation=2)
+    harness.controller.run()
+    assert [e["update"] for e in events_of(tmp_path, "evaluation")] == [2]
+
+
 def test_evaluation_gives_up_paused_episodes_and_training_goes_on(tmp_path: Path) -> None:
     words = ["run.num_updates=6", "eval.every=1", "buffer.chunk_decisions=2"]
     harness = Harness(tmp_path, words, evaluation=3)

@@ -50,6 +50,15 @@ def test_the_summary_by_hand(run: Path) -> None:
     assert (numbers["updates"], numbers["env_steps"]) == (2, 1000)
 
 
+def test_the_only_evaluation_of_a_trained_policy_is_not_called_before(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    writer.event("evaluation", update=7, greedy=False, episodes=[episode(tmp_path, 7, 0, success=True)])
+    writer.close()
+    numbers = summary(tmp_path)
+    assert numbers["after"] == 1.0
+    assert "before" not in numbers
+
+
 def test_the_film_shows_a_start_that_was_learned(run: Path) -> None:
     film_path = film(run)
     assert film_path is not None
