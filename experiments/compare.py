@@ -89,7 +89,7 @@ def table(rows: list[Row]) -> list[str]:
 
 
 def _ends(rows: list[Row], name: str) -> list[tuple[int, int]]:
-    """(successes, episodes) of each run's last evaluation; of the START, each first one made before training."""
+    """(successes, episodes) of every last evaluation; of the START, every one made before training."""
     if name == START:
         found = [row["points"][0] for row in rows if row["points"][0]["update"] == 0]
     else:

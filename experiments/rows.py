@@ -72,7 +72,7 @@ def rate(successes: int, number: int) -> str:
 
 
 def difference(before: tuple[int, int], after: tuple[int, int]) -> str:
-    """In points, with the interval that Newcombe makes of two Wilson intervals (Statistics in Medicine 17, 1998)."""
+    """In points, with the interval Newcombe makes of two of Wilson (Statistics in Medicine 17, 1998)."""
     p, q = before[0] / before[1], after[0] / after[1]
     (low_p, high_p), (low_q, high_q) = wilson(*before), wilson(*after)
     low = q - p - math.hypot(q - low_q, high_p - p)
