@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-HELP = "look at runs in a browser"
 TOKEN_VARIABLE = "VLARL_DASHBOARD_TOKEN"
 NICENESS = 5
 """Training on the same machine comes first."""

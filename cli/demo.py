@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HELP = "watch a tiny VLA learn on the CPU"
 SETTINGS = "experiments/tiny_cpu.yaml"
 MIN_MINUTES = 2
 TASTE_MINUTES = 10
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     started = time.monotonic()
     folder = RunFolder.create(read_settings([SETTINGS, *_settings(args)]))
     with _dashboard(folder.path, wanted=not args.no_dashboard), folder.held():
-        complete = train(folder.load_config([]), folder, resume=False)
+        complete = train(folder.load_config(), folder, resume=False)
     print(table(folder.path))
     if args.minutes < TASTE_MINUTES:
         print(f"{args.minutes:g} minutes show that it runs, not that it learns: the intervals overlap by far")

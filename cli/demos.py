@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from envs.demo_recording import Recording
     from envs.demos import Demo
 
-HELP = "record, check and replay demonstrations of the scripted expert"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="record | check | info | video")

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-HELP = "check this machine and say how to mend what is wrong"
-
 MIN_DISK_GB = 10
 MIN_SHARED_MEMORY_GB = 1
 PINNED = (

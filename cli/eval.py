@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from policy.engine import Engine
     from policy.evaluate import EvalReport
 
-HELP = "measure a policy on published initial states"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="policy folder or hub name")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from core.config import Config
     from policy.configuration import OpenVLAConfig
 
-HELP = "compute the numbers of environments, replicas and learner ranks"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("settings", nargs="*", metavar="FILE.yaml | key=value")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from reward.model import RewardNetwork
     from reward.training import Progress
 
-HELP = "label episodes for the process reward model, train it, judge it"
 SHEETS_PER_FILE = 2
 
 

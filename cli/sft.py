@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from policy.sft import Progress, SftOptions
 
-HELP = "train a policy by imitation of demonstrations"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("demos", type=Path, help="HDF5 file, or a folder of them (one suite)")

@@ -5,8 +5,9 @@
   vlarl submit --no-wait experiments/openvla7b_cluster.yaml           print the job's name, return
   vlarl submit --logs JOB                                             follow a job again
   vlarl submit --stop JOB                                             checkpoint, then end
+  vlarl submit --resume /runs/first                                   go on where a run stopped
 
-Options come first; everything after them goes to `vlarl train` on the cluster, with run.mode=cluster.
+Settings, --resume and --or-resume go to `vlarl train` on the cluster, with run.mode=cluster.
 run.runs_dir must be a directory that every machine sees. The cluster's token is taken from RAY_AUTH_TOKEN
 or ~/.ray/auth_token; a cluster on the network that asks for none is refused.
 
@@ -17,7 +18,9 @@ import argparse
 import os
 from pathlib import Path
 
-HELP = "run training on a Ray cluster"
+from cli.train import add_run_arguments, read_settings
+
+MODE = "run.mode=cluster"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--stop", metavar="JOB", help="let a job write a checkpoint and end")
     action.add_argument("--logs", metavar="JOB", help="follow what a job prints")
-    parser.add_argument("settings", nargs=argparse.REMAINDER, metavar="FILE.yaml | key=value | --resume RUN")
+    add_run_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,23 +53,23 @@ def run(args: argparse.Namespace) -> int:
 def _command(args: argparse.Namespace) -> list[str]:
     from cluster import submission
 
+    words = [*args.settings, *_options(args)]
     if job := args.stop or args.logs:
-        if args.settings:
-            raise ValueError(f"--stop and --logs take a job's name only, got also {' '.join(args.settings)}")
+        if words:
+            raise ValueError(f"--stop and --logs take a job's name only, got also {' '.join(words)}")
         make = submission.stop_command if args.stop else submission.logs_command
         return make(args.address, job)
     submission.check_folder(Path.cwd())
-    _check_settings(args.settings)
-    return submission.submit_command(args.address, args.settings, wait=not args.no_wait)
+    if not args.resume:  # which has its own settings, over there
+        read_settings([*args.settings, MODE])  # a mistyped one is found here, not minutes later there
+    return submission.submit_command(args.address, [*words, MODE], wait=not args.no_wait)
 
 
-def _check_settings(settings: list[str]) -> None:
-    """Find a mistyped setting here, not minutes later there. A run to be resumed has its own."""
-    from cli.train import read_settings
-
-    words = [word for word in settings if word != "--or-resume"]
-    if "--resume" not in words:
-        read_settings([*words, "run.mode=cluster"])
+def _options(args: argparse.Namespace) -> list[str]:
+    """What `vlarl train` is told besides settings."""
+    if args.resume:
+        return ["--resume", str(args.resume)]
+    return ["--or-resume"] if args.or_resume else []
 
 
 def _show(command: list[str]) -> None:

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from core.config import Config
     from core.runfolder import RunFolder
 
-HELP = "improve a policy by reinforcement learning"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_run_arguments(parser)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run, new or begun."""
     parser.add_argument(
         "settings", nargs="*", metavar="FILE.yaml | key=value", help="differences from the defaults"
     )
@@ -64,16 +67,26 @@ def _open(args: argparse.Namespace) -> "tuple[Config, RunFolder, bool]":
     """Settings and folder of a run, and whether it is one that was begun before."""
     from core.runfolder import RunFolder
 
+    files, words = _split(args.settings)
     if args.resume:
-        files, words = _split(args.settings)
         _refuse_files(files, 0, "none with --resume (the run has its own)")
         folder = RunFolder.open(args.resume)
-        return folder.load_config(words), folder, True
+        return _changed(folder, words, None), folder, True
     config = read_settings(args.settings)
     if args.or_resume and RunFolder.of(config).config_file.is_file():
         folder = RunFolder.of(config)
-        return folder.load_config(_split(args.settings)[1]), folder, True
+        return _changed(folder, words, Path(files[0]) if files else None), folder, True
     return config, RunFolder.create(config), False
+
+
+def _changed(folder: "RunFolder", words: list[str], file: Path | None) -> "Config":
+    """The settings of a run that goes on; what differs from how it was begun is said."""
+    from core.settings import changes
+
+    config = folder.load_config(words, file)
+    for change in changes(folder.load_config(), config):
+        print(f"changed since the run was begun: {change}", flush=True)
+    return config
 
 
 def _split(settings: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -25,11 +25,11 @@ def runtime_env() -> dict[str, object]:
     }
 
 
-def submit_command(address: str | None, settings: Sequence[str], *, wait: bool = True) -> list[str]:
-    """The `ray job submit` of one run."""
+def submit_command(address: str | None, words: Sequence[str], *, wait: bool = True) -> list[str]:
+    """The `ray job submit` of one run, given what `vlarl train` is to be told."""
     options = ["--runtime-env-json", json.dumps(runtime_env())]
     options += [] if wait else ["--no-wait"]
-    train = ["python", "-m", "cli.main", "train", *_on_cluster(settings)]
+    train = ["python", "-m", "cli.main", "train", *words]
     return [*_ray_job("submit", address), *options, "--", *train]
 
 
@@ -47,13 +47,6 @@ def check_folder(folder: Path) -> None:
     """The workers' code is the folder that the command is given in."""
     if not (folder / "cli" / "main.py").is_file():
         raise ValueError(f"{folder} is not the project's folder (it has no cli/main.py): change to it first")
-
-
-def _on_cluster(settings: Sequence[str]) -> list[str]:
-    """With run.mode=cluster among the words: behind the last, for options may follow them."""
-    words = [number for number, word in enumerate(settings, start=1) if not word.startswith("--")]
-    place = max(words, default=0)
-    return [*settings[:place], "run.mode=cluster", *settings[place:]]
 
 
 def _ray_job(action: str, address: str | None) -> list[str]:

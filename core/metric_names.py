@@ -4,7 +4,7 @@ In: nothing. Out: names and meanings; docs/metrics.md is made from them by `make
 """
 
 METRICS = {
-    "rollout/success": "share of training episodes that succeeded (sampled actions; evaluation is greedy)",
+    "rollout/success": "share of training episodes that succeeded (sampled actions)",
     "rollout/return": "mean environment reward of an episode",
     "rollout/episode_steps": "mean environment steps of an episode",
     "rollout/episodes": "episodes that ended",

@@ -9,7 +9,7 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +81,9 @@ class RunFolder:
             lock.flush()
             yield
 
-    def load_config(self, overrides: list[str]) -> Config:
-        """The settings the run was started with, and what is changed now."""
-        return settings.load_resolved(self.config_file, overrides)
+    def load_config(self, overrides: Sequence[str] = (), file: Path | None = None) -> Config:
+        """The settings the run was started with, and what a file and words change now."""
+        return settings.load_resolved(self.config_file, overrides, file)
 
 
 def _ways_out(path: Path) -> str:

@@ -33,12 +33,26 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
     return config
 
 
-def load_resolved(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """Settings of an existing run. Its file names every key, so only the overrides must have an effect."""
+def load_resolved(path: Path, overrides: Iterable[str] = (), file: Path | None = None) -> Config:
+    """Settings of an existing run, changed by a file and by words.
+
+    What it was begun with names every key, so only the words must have an effect.
+    """
     words = _read_words(overrides)
-    config = _merge(_read_file(path), words)
+    config = _merge(_read_file(path), *([_read_file(file)] if file else []), words)
     check_effect(config, _keys(words))
     return config
+
+
+def changes(before: Config, after: Config) -> list[str]:
+    """Every setting that differs, with both values."""
+    old, new = _plain(dataclasses.asdict(before)), _plain(dataclasses.asdict(after))
+    return [
+        f"{section}.{name}: {value} -> {new[section][name]}"
+        for section, part in old.items()
+        for name, value in part.items()
+        if value != new[section][name]
+    ]
 
 
 def save(config: Config, path: Path) -> None:

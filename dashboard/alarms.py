@@ -94,7 +94,7 @@ RULES = (
         name="policy_jumps",
         title="The policy changes too much at once",
         threshold=0.05,
-        meaning="KL of one update above {} nats per token",
+        meaning="KL of one of the last three updates above {} nats per token",
         advice="Lower learner.lr or learner.epochs.",
         look=checks.policy_jumps,
     ),

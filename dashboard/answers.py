@@ -41,8 +41,9 @@ def is_it_learning(run: Run) -> str:
 
 def _before_after(before: Evaluation, after: Evaluation) -> str:
     when = f"after update {before.update}" if before.update else "before training"
-    said = f"Greedy success went from {_rate(before.total)} {when} to {_rate(after.total)}"
-    return f"{_verdict(before.total, after.total)} {said} after update {after.update}."
+    said = f"Success on published starts went from {_rate(before.total)} {when} to {_rate(after.total)}"
+    how = "greedily" if after.greedy else "sampled as in training"
+    return f"{_verdict(before.total, after.total)} {said} after update {after.update}, judged {how}."
 
 
 def _verdict(before: tuple[int, int], after: tuple[int, int]) -> str:

@@ -16,6 +16,7 @@ MIN_UPDATES = 20
 TREND_UPDATES = 200
 """A trend compares the first half of the last so many updates with the second."""
 RECENT_UPDATES = 20
+JUMP_UPDATES = 3
 HOUR_S = 3600.0
 
 
@@ -123,10 +124,12 @@ def pushed_but_unchanged(run: Run, threshold: float, now: float) -> Finding:
 
 
 def policy_jumps(run: Run, threshold: float, now: float) -> Finding:
-    kl = run.metrics.recent_mean("learner/kl", RECENT_UPDATES)
-    if kl is None:
+    """Of single updates: one that goes too far is the beginning of worse, and a mean would hide it."""
+    recent = run.metrics.recent_values("learner/kl", JUMP_UPDATES)
+    if not recent:
         return _unknown("no update of the policy yet")
-    return _when(kl > threshold, f"One update moves the policy by {kl:.3g} nats per token.")
+    said = f"One of the last {len(recent)} updates moved the policy by {max(recent):.3g} nats per token."
+    return _when(max(recent) > threshold, said)
 
 
 def samples_lost(run: Run, threshold: float, now: float) -> Finding:

@@ -4,6 +4,7 @@ In: its lines. Out: success per task over updates, evaluations, recorded episode
 a file that anybody may have written: one that is not as it should be is counted and left out.
 """
 
+import math
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +23,10 @@ MAX_EVALUATIONS = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """Greedy episodes after an update: successes and episodes per task."""
+    """Episodes from published starts after an update: successes and episodes per task."""
 
     update: int
+    greedy: bool
     tasks: dict[str, tuple[int, int]]
 
     @property
@@ -74,6 +76,8 @@ class EventHistory:
 
     def _take(self, line: dict[str, Any]) -> None:
         time = number(line["time"])
+        if math.isnan(time):
+            raise ValueError("a line without a time")
         match line["kind"]:
             case "episode":
                 self._episode(line, time)
@@ -124,7 +128,7 @@ class EventHistory:
             self.recorded.add(episode)
         tasks = {task: (sum(found), len(found)) for task, found in list(counts.items())[:MAX_TASKS]}
         if tasks:
-            self.evaluations.append(Evaluation(update=update, tasks=tasks))
+            self.evaluations.append(Evaluation(update=update, greedy=line["greedy"] is True, tasks=tasks))
         self.last_trajectory = time
 
     def _fault(self, kind: str, line: dict[str, Any], time: float) -> None:

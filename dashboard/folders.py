@@ -14,27 +14,29 @@ class RunFolders:
         if not root.is_dir():
             raise ValueError(f"{root} is not a folder; name a run folder, or the folder that holds the runs")
         self._root = root.resolve()
-        self._is_run = inside(self._root, "config.yaml") is not None
+        self._is_run = _is_run(self._root)
 
-    def names(self) -> list[str]:
-        """Runs, the one that was active last first."""
-        if self._is_run:
-            return [self._root.name]
-        runs = {path.name: last_active(path) for path in self._children()}
-        return sorted(runs, key=runs.__getitem__, reverse=True)
+    def listed(self) -> list[tuple[str, float]]:
+        """Runs and when each was last active, the newest first."""
+        runs = [self._root] if self._is_run else [path for path in self._children() if _is_run(path)]
+        active = [(path.name, last_active(path)) for path in runs]
+        return sorted(active, key=lambda run: run[1], reverse=True)
 
     def path(self, name: str) -> Path | None:
         """The folder of a run that is listed; names are compared, never followed."""
         if self._is_run:
             return self._root if name == self._root.name else None
-        return next((path for path in self._children() if path.name == name), None)
+        return next((path for path in self._children() if path.name == name and _is_run(path)), None)
 
     def _children(self) -> list[Path]:
         try:
-            children = [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]
+            return [path for path in self._root.iterdir() if path.is_dir() and not path.is_symlink()]
         except OSError:
             return []
-        return [path for path in children if inside(path, "config.yaml") is not None]
+
+
+def _is_run(folder: Path) -> bool:
+    return inside(folder, "config.yaml") is not None
 
 
 def inside(folder: Path, name: str) -> Path | None:

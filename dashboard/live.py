@@ -20,7 +20,7 @@ READ_S = 0.2
 """Longest piece of reading: of a long run the beginning is shown while the rest is being read."""
 ALARMS_S = 5.0
 """Some alarms go off because nothing happens: they are looked at as time passes."""
-MAX_RUNS = 8
+MAX_RUNS = 32
 """Kept in memory; the one looked at longest ago goes first."""
 
 

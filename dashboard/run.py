@@ -25,7 +25,8 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
-        self.revision = 0
+        self.revision = int(time.time() * 1000)
+        """Grows with every change, and is larger than any that was given when this run was last followed."""
         self.metrics, self.events = MetricHistory(), EventHistory()
         self.settings, self._settings_note = _read_settings(folder)
         self._metric_lines = Tail(folder, "metrics.jsonl")

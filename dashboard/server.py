@@ -20,7 +20,7 @@ from pathlib import Path
 from aiohttp import web
 
 from dashboard.episodes import RecordedEpisode, episode_details, video_path
-from dashboard.folders import RunFolders, last_active
+from dashboard.folders import RunFolders
 from dashboard.guard import Access, add_headers, guarding
 from dashboard.live import Live
 from dashboard.run import Run
@@ -28,6 +28,7 @@ from dashboard.run import Run
 STATIC = Path(__file__).parent / "static"
 HEARTBEAT_S = 10.0
 MAX_VIEWERS = 200
+MAX_LISTED = 500
 SHUTDOWN_S = 0.5
 LINGERING_S = 0.2
 """How long a connection waits for the body of a request that nobody will read."""
@@ -69,7 +70,7 @@ def make_app(folders: RunFolders, access: Access) -> web.Application:
 
 async def _read_newest(live: Live) -> None:
     """Read the run that will be looked at first before anybody asks."""
-    for name in (await asyncio.to_thread(live.folders.names))[:1]:
+    for name, _ in (await asyncio.to_thread(live.folders.listed))[:1]:
         await live.page(name)
 
 
@@ -88,11 +89,8 @@ class _Pages:
         return self._file(request.match_info["file"])
 
     async def runs(self, request: web.Request) -> web.Response:
-        names = await asyncio.to_thread(self._live.folders.names)
-        paths = {name: self._live.folders.path(name) for name in names[:500]}
-        return web.json_response(
-            [{"name": name, "active": last_active(path)} for name, path in paths.items() if path is not None]
-        )
+        runs = await asyncio.to_thread(self._live.folders.listed)
+        return web.json_response([{"name": name, "active": active} for name, active in runs[:MAX_LISTED]])
 
     async def run(self, request: web.Request) -> web.Response:
         page = await self._live.page(request.match_info["run"])
@@ -128,8 +126,6 @@ class _Pages:
         if self._num_viewers >= MAX_VIEWERS:
             return web.json_response({"error": f"{MAX_VIEWERS} viewers are here already"}, status=503)
         names = request.query.getall("run", [])[:8]
-        for name in names:
-            await self._live.run(name)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         self._num_viewers += 1
         try:
@@ -145,6 +141,8 @@ class _Pages:
         """The change to wait for is taken before looking, so that none is missed."""
         told: dict[str, int] | None = None
         while True:
+            for name in names:  # many other viewers may have pushed it out meanwhile
+                await self._live.run(name)
             change, revisions = self._live.change, self._live.revisions(names)
             line = ": still here" if revisions == told else f"data: {json.dumps(revisions)}"
             await response.write(f"{line}\n\n".encode())

@@ -83,7 +83,12 @@ def _learning(run: Run) -> dict[str, Any]:
 def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
     tasks = {task: [*counts, *_rounded(wilson(*counts))] for task, counts in evaluation.tasks.items()}
     total = evaluation.total
-    return {"update": evaluation.update, "tasks": tasks, "total": [*total, *_rounded(wilson(*total))]}
+    return {
+        "update": evaluation.update,
+        "greedy": evaluation.greedy,
+        "tasks": tasks,
+        "total": [*total, *_rounded(wilson(*total))],
+    }
 
 
 def _practice(run: Run) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Is what a policy gained by reinforcement learning still there where training never was?
 
     python -m experiments.generalise runs/demo-…        what `make demo` left; several runs are pooled
-    python -m experiments.generalise                    only the table
+    python -m experiments.generalise                    only the table of all that have been judged so far
 
 In: run folders. Out: experiments/generalisation.json (a row a policy and shift, written when it is judged), a
-table: success before and after on the published starts as they are, and with each shift of `vlarl eval
---shift`. Stop it at any time: the same command goes on.
+table of these runs: success before and after on the published starts as they are, and with each shift of
+`vlarl eval --shift`. Stop it at any time: the same command goes on, and judges nothing twice.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,6 @@ from core.runfolder import RunFolder
 from experiments.rows import Row, difference, load_rows, rate, save_rows
 
 RESULTS = Path(__file__).parent / "generalisation.json"
-BEFORE = "before"
 
 
 def main() -> int:
@@ -32,38 +32,45 @@ def main() -> int:
     parser.add_argument("--episodes", type=int, default=40, help="published starts a task")
     args = parser.parse_args()
     rows = load_rows(RESULTS)
-    known = {(row["policy"], row["shift"]) for row in rows}
+    asked = []
     for shift in Shift:
-        for policy, words in policies(args.runs):
-            if (policy, shift.value) not in known:
-                print(f"== {policy}, shift {shift.value}", flush=True)
-                rows.append({"policy": policy, "shift": shift.value, **_judge(words, shift, args.episodes)})
-                known.add((policy, shift.value))
+        for run, words in policies(args.runs, args.episodes).items():
+            judged = {"run": run, "judged": words, "shift": shift.value}
+            row = next((row for row in rows if row.items() >= judged.items()), None)
+            if row is None:
+                print(f"== {run or words.split()[0]}, shift {shift.value}", flush=True)
+                row = judged | _judge(words, shift)
+                rows.append(row)
                 save_rows(RESULTS, rows)
-    print("\n".join(table(rows)))
+            asked.append(row)
+    print("\n".join(table(asked if args.runs else rows)))
     return 0
 
 
-def policies(runs: list[Path]) -> Iterable[tuple[str, list[str]]]:
-    """What each run began with, which is the same, and what it ended with; as words of `vlarl eval`."""
+def policies(runs: list[Path], episodes: int) -> dict[str, str]:
+    """What each run ended with, by its name, and what it began with (""); as words of `vlarl eval`."""
+    found: dict[str, str] = {}
     for run in runs:
         folder = RunFolder.open(run)
-        config = folder.load_config([])
-        yield BEFORE, _words(config)
-        adapter = folder.checkpoints / "last" / "adapter"
-        yield f"after, seed {config.run.seed}", [*_words(config), "--adapter", str(adapter)]
+        before = _words(folder.load_config(), episodes)
+        if found.setdefault("", before) != before:
+            raise ValueError(f"{run} began otherwise than {runs[0]}: give them one by one")
+        last = (folder.checkpoints / "last").resolve()
+        found[folder.path.name] = f"{before} --adapter {os.path.relpath(last / 'adapter')}"
+    return found
 
 
-def _words(config: Config) -> list[str]:
-    tasks = [str(index) for index in config.env.tasks]
-    temperature = str(config.policy.temperature)
-    return [config.policy.checkpoint, "--suite", config.env.suite, "--tasks", *tasks, "--sample", temperature]
+def _words(config: Config, episodes: int) -> str:
+    env = config.env
+    tasks = " ".join(str(index) for index in env.tasks)
+    scene = f"--suite {env.suite} --tasks {tasks} --assets {env.assets} --render {env.render.value}"
+    return f"{config.policy.checkpoint} {scene} --sample {config.policy.temperature} --episodes {episodes}"
 
 
-def _judge(words: list[str], shift: Shift, episodes: int) -> Row:
+def _judge(words: str, shift: Shift) -> Row:
     with tempfile.TemporaryDirectory() as folder:
-        options = ["--shift", shift.value, "--episodes", str(episodes), "--envs", "32", "--out", folder]
-        subprocess.run([sys.executable, "-m", "cli.main", "eval", *words, *options], check=True)
+        options = ["--shift", shift.value, "--envs", "32", "--out", folder]
+        subprocess.run([sys.executable, "-m", "cli.main", "eval", *words.split(), *options], check=True)
         (found,) = json.loads(Path(folder, "results.json").read_text())["suites"].values()
     return {
         "successes": found["overall"]["successes"],
@@ -77,8 +84,8 @@ def table(rows: list[Row]) -> list[str]:
     lines = ["| shift | before | after | gain, points |", "|---|---|---|---|"]
     for shift in Shift:
         judged = [row for row in rows if row["shift"] == shift.value]
-        before = _pooled(row for row in judged if row["policy"] == BEFORE)
-        after = _pooled(row for row in judged if row["policy"] != BEFORE)
+        before = _pooled(row for row in judged if not row["run"])
+        after = _pooled(row for row in judged if row["run"])
         if before[1] and after[1]:
             lines.append(
                 f"| {shift.value} | {rate(*before)} | {rate(*after)} | {difference(before, after)} |"

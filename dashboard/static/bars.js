@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { percent, rate } from "./format.js";
 
-// One row per task: where greedy success was and where it is, each with its 95 % interval.
+// One row per task: where success was and where it is, each with its 95 % interval.
 export function beforeAfter(rows) {
   return h("div", { class: "dumbbells" },
     h("div", { class: "dumbbell axis", "aria-hidden": "true" }, h("span", {}),

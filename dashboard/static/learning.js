@@ -68,16 +68,18 @@ function facts(page) {
     fact("Training episodes", whole(run.num_episodes)),
     fact("Success, latest", recent < 0 ? "none yet" : percent(learning.success.y[recent]),
       recent < 0 ? "" : `${percent(learning.success.low[recent])} to ${percent(learning.success.high[recent])}`),
-    fact("Greedy evaluation", last ? percent(last.total[0] / last.total[1]) : "none yet",
+    fact(`Evaluation, ${howJudged(last)}`, last ? percent(last.total[0] / last.total[1]) : "none yet",
       last ? `${percent(last.total[2])} to ${percent(last.total[3])}, after update ${last.update}` : ""),
   ];
 }
+
+const howJudged = (evaluation) => evaluation?.greedy === false ? "sampled" : "greedy";
 
 const fact = (name, value, note = "") => h("div", {}, h("dt", {}, name), h("dd", {}, value), h("dd", { class: "note" }, note));
 
 function evaluationParts(runs) {
   const rows = runs.flatMap((run) => evaluationRows(run, runs.length > 1));
-  const caption = h("div", { class: "caption" }, h("span", { class: "chart-title" }, "Greedy success before and after"),
+  const caption = h("div", { class: "caption" }, h("span", { class: "chart-title" }, `Success before and after, ${howJudged(runs[0].page.learning.evaluations.at(-1))}`),
     h("span", { class: "hint" }, "published starts; ring before, dot after; lines are 95% intervals"));
   return [caption, rows.length ? beforeAfter(rows) : h("p", { class: "empty" }, "no evaluation has been made")];
 }
@@ -85,9 +87,10 @@ function evaluationParts(runs) {
 function evaluationRows(run, compared) {
   const { evaluations } = run.page.learning;
   if (!evaluations.length) return [];
-  const first = evaluations[0], last = evaluations.length > 1 ? evaluations.at(-1) : null;
-  const all = { name: compared ? run.name : "all tasks", before: first.total, after: last?.total, color: run.color };
+  const last = evaluations.at(-1).update ? evaluations.at(-1) : null;
+  const first = evaluations[0] === last ? null : evaluations[0];
+  const all = { name: compared ? run.name : "all tasks", before: first?.total, after: last?.total, color: run.color };
   if (compared) return [all];
-  const tasks = Object.keys(first.tasks).sort(byNumber).slice(0, 12);
-  return [all, ...tasks.map((task) => ({ name: shortTask(task), before: first.tasks[task], after: last?.tasks[task], color: run.color }))];
+  const tasks = Object.keys((first ?? last).tasks).sort(byNumber).slice(0, 12);
+  return [all, ...tasks.map((task) => ({ name: shortTask(task), before: first?.tasks[task], after: last?.tasks[task], color: run.color }))];
 }

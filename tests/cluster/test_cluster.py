@@ -112,7 +112,7 @@ def test_a_job_submitted_to_a_head_started_by_hand(short_run: list[str], tmp_pat
     options = [f"--{name}={port}" for name, port in ports.items()]
     head = [ray, "start", "--head", "--block", "--num-cpus=4", "--dashboard-host=127.0.0.1", *options]
     head += [f"--object-store-memory={STORE_BYTES}", f"--temp-dir={_short_folder()}"]
-    words = [*short_run, *CLUSTER, "run.name=job", "run.num_updates=2"]
+    words = [*short_run, *CLUSTER, "run.name=job", "run.num_updates=2", "run.mode=cluster"]
     environment: dict[str, Any] = {**RAY, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with process(head, tmp_path / "head.txt", **environment) as started:
         wait_for(lambda: "Ray runtime started" in (tmp_path / "head.txt").read_text(), started, "the head")

@@ -17,20 +17,25 @@ SETTINGS = ["experiments/debug.yaml", "policy.checkpoint=p", "run.name=x"]
 def test_a_run_becomes_a_ray_job() -> None:
     words = submit_command("http://head:8265", ["a.yaml", "run.name=x"], wait=False)
     assert words[1:5] == ["job", "submit", "--address", "http://head:8265"]
-    assert words[-7:] == ["python", "-m", "cli.main", "train", "a.yaml", "run.name=x", "run.mode=cluster"]
+    assert words[-6:] == ["python", "-m", "cli.main", "train", "a.yaml", "run.name=x"]
     assert "--no-wait" in words[: words.index("--")]
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("words", "expected"),
     [
-        (["a.yaml", "run.name=x", "--or-resume"], "a.yaml run.name=x run.mode=cluster --or-resume"),
-        (["--resume", "runs/x", "run.num_updates=9"], "--resume runs/x run.num_updates=9 run.mode=cluster"),
-        (["--resume", "runs/x"], "--resume runs/x run.mode=cluster"),
+        (SETTINGS, " ".join(SETTINGS)),
+        (["--or-resume", *SETTINGS], f"{' '.join(SETTINGS)} --or-resume"),
+        ([*SETTINGS, "--or-resume"], f"{' '.join(SETTINGS)} --or-resume"),
+        (["--resume", "/runs/x"], "--resume /runs/x"),
+        (["--resume", "/runs/x", "run.num_updates=9"], "run.num_updates=9 --resume /runs/x"),
     ],
 )
-def test_options_of_train_may_stand_anywhere(settings: list[str], expected: str) -> None:
-    assert " ".join(submit_command(None, settings)).endswith(f"train {expected}")
+def test_a_run_is_begun_or_continued_as_by_train(
+    words: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["submit", "--dry-run", *words]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f" train {expected} run.mode=cluster")
 
 
 def test_the_job_has_time_for_a_checkpoint_and_leaves_the_rest_at_home() -> None:

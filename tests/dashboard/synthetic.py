@@ -96,7 +96,7 @@ class SyntheticRun:
                 video = self._video(name, success) if number + index == 0 else None
                 start = f"{self.task(index)}/published-{number}"
                 episodes.append(self._outcome(name, start, update, success, video))
-        return self.event(update, "evaluation", update=update, episodes=episodes)
+        return self.event(update, "evaluation", update=update, greedy=True, episodes=episodes)
 
     def episode(self, update: int) -> list[dict[str, Any]]:
         """A training episode's lines: its outcome, and what was thought of its moments if it was filmed."""

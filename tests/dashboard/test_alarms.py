@@ -79,6 +79,17 @@ def test_it_fires_beyond_its_threshold_and_only_there(
     assert states(tmp_path / "sound")[name] != "firing"
 
 
+def test_one_update_that_goes_too_far_is_told_at_once(tmp_path: Path) -> None:
+    """And not for long: the learner may well have caught it."""
+    run = write(tmp_path / "run", {"learner/kl": 0.02}, ended=False)
+    run.append("metrics.jsonl", run.scalars(61) | {"learner/kl": 0.071})
+    run.append("metrics.jsonl", run.scalars(62) | {"learner/kl": 0.02})
+    assert states(tmp_path / "run")["policy_jumps"] == "firing"
+    for update in (63, 64):
+        run.append("metrics.jsonl", run.scalars(update) | {"learner/kl": 0.02})
+    assert states(tmp_path / "run")["policy_jumps"] == "quiet"
+
+
 @pytest.mark.parametrize(("number", "state"), [(3, "firing"), (2, "quiet")])
 def test_restarts(tmp_path: Path, number: int, state: str) -> None:
     run = write(tmp_path / "run", {})

@@ -44,7 +44,7 @@ def open_run(browser: Browser, served: Served, *names: str) -> None:
 
 def test_charts_draw_what_the_run_wrote(browser: Browser, served: Served) -> None:
     open_run(browser, served, "run")
-    assert text(browser, "#learning .answer").startswith("Yes. Greedy success went from")
+    assert text(browser, "#learning .answer").startswith("Yes. Success on published starts went from")
     browser.wait_for("document.querySelectorAll('#health .chart svg polyline').length >= 12")
     browser.wait_for("document.querySelectorAll('#learning .band').length >= 5")  # intervals, not only lines
     assert (

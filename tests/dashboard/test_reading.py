@@ -2,6 +2,7 @@
 
 import json
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,38 @@ def test_a_run_is_counted_as_its_events_say(tmp_path: Path) -> None:
     assert page["learning"]["evaluations"][0]["total"][:2] == [k, 20]
     assert page["run"]["state"] == "complete"
     assert page["notes"] == []
+
+
+def test_what_happened_at_no_time_is_passed_over(tmp_path: Path) -> None:
+    """A page with a number that is none could not be read by a browser."""
+    synthetic = SyntheticRun(tmp_path / "run", SMALL).write()
+    for when in (None, "now", 1e300):
+        event = synthetic.event(1, "fault", fault="replica", reason="killed", count=1)
+        synthetic.append("events.jsonl", event | {"time": when})
+    run = Run(tmp_path / "run")
+    run.refresh()
+    assert run.events.num_foreign == 3
+    assert not run.events.faults
+    json.dumps(snapshot(run, SMALL.now), allow_nan=False)
+
+
+def test_evaluations_say_how_they_were_made(tmp_path: Path) -> None:
+    synthetic = SyntheticRun(tmp_path / "run", SMALL).write()
+    synthetic.append("events.jsonl", synthetic.evaluation(100) | {"greedy": False})
+    run = Run(tmp_path / "run")
+    run.refresh()
+    page = snapshot(run, SMALL.now)["learning"]
+    assert [found["greedy"] for found in page["evaluations"]] == [True, True, False]
+    assert "judged sampled as in training" in page["answer"]
+
+
+def test_a_run_that_is_followed_anew_looks_changed(tmp_path: Path) -> None:
+    """Pages that stayed open while the server was started again fetch what has a higher number."""
+    SyntheticRun(tmp_path / "run", SMALL).write()
+    before = Run(tmp_path / "run")
+    before.refresh()
+    time.sleep(0.005)
+    assert Run(tmp_path / "run").revision > before.revision
 
 
 def test_a_run_that_went_back_to_a_checkpoint_shows_each_update_once(tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_the_command_refuses_in_one_line(
 
 def test_one_run_folder_can_be_named_directly(runs: Path) -> None:
     folders = RunFolders(runs / "other")
-    assert folders.names() == ["other"]
+    assert [name for name, _ in folders.listed()] == ["other"]
     assert folders.path("run") is None
 
 
