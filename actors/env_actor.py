@@ -18,6 +18,7 @@ import ray
 from actors.environments import make_loop
 from actors.messages import Event, Grant, Sealed
 from actors.remote_policy import RemotePolicy
+from actors.restarts import again_if_restarted
 from actors.rollout import RolloutLoop
 from core.config import Config
 
@@ -38,7 +39,8 @@ class EnvActor:
 
     def __init__(self, make_loop: Callable[[], RolloutLoop]) -> None:
         self._grants: deque[tuple[int, Grant]] = deque()
-        self._loop = make_loop()
+        with again_if_restarted():
+            self._loop = make_loop()
         self._running = True
         self._life: int | None = None
         """Which of its lives the fleet takes this one for; known once `run` has begun."""

@@ -1,7 +1,7 @@
 """Evaluation by the fleet that also trains: episodes from given starts.
 
 In: which environments are idle, and how to hand out grants and hear events. Out: one outcome per start, in
-order.
+order; nothing if it was told to stop before.
 """
 
 from collections import deque
@@ -20,11 +20,14 @@ def evaluate(
     num_recorded: int,
     go: Callable[[int, Grant], None],
     poll: Callable[[], list[Event]],
-) -> list[EpisodeOutcome]:
+    told_to_stop: Callable[[], bool],
+) -> list[EpisodeOutcome] | None:
     """Play every start once, again where an episode was lost. `idle` is kept up to date."""
     outcomes: dict[int, EpisodeOutcome] = {}
     todo = deque(range(len(starts)))
     while len(outcomes) < len(starts):
+        if told_to_stop():
+            return None
         while todo and idle:
             number = todo.popleft()
             grant = Grant(

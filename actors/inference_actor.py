@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from actors.messages import Request
+from actors.restarts import again_if_restarted
 from core.config import EngineConfig
 from core.types import Adapter, Decision
 
@@ -23,15 +24,16 @@ class InferenceActor:
     """One engine. Takes no request before its first `update`."""
 
     def __init__(self, checkpoint: str | Path, engine: EngineConfig, temperature: float) -> None:
-        from actors.serving import Serving
-        from policy.engine import Engine
+        with again_if_restarted():
+            from actors.serving import Serving
+            from policy.engine import Engine
 
-        self._serving = Serving(
-            Engine(checkpoint, engine, temperature=temperature),
-            on_crash=_die,
-            gather_s=engine.gather_ms / 1000,
-            enough=engine.max_num_seqs,
-        )
+            self._serving = Serving(
+                Engine(checkpoint, engine, temperature=temperature),
+                on_crash=_die,
+                gather_s=engine.gather_ms / 1000,
+                enough=engine.max_num_seqs,
+            )
 
     async def pid(self) -> int:
         """Answers once the engine is up."""
@@ -46,9 +48,6 @@ class InferenceActor:
 
     async def update(self, adapter: Adapter) -> None:
         await asyncio.wrap_future(self._serving.update(adapter))
-
-    async def stats(self) -> dict[str, float]:
-        return self._serving.stats()
 
 
 def _die(error: BaseException) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import ray
-from ray.exceptions import ObjectLostError
+from ray.exceptions import ObjectLostError, RayActorError
 
 from core.config import Config
 from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
@@ -58,12 +58,12 @@ class LearnerActor:
         """Answers at once, whatever the rank is doing."""
 
     def fetch(self, references: list[Any]) -> list[int]:
-        """Read chunks; which of them are there. Fault-tolerance point: a node took its chunks with it."""
+        """Read chunks; which of them are there. Fault-tolerance point: one may have died with its actor."""
         self._chunks = {}
         for index, reference in enumerate(references):
             try:
                 self._chunks[index] = ray.get(reference)
-            except ObjectLostError:
+            except (ObjectLostError, RayActorError):
                 continue
         return list(self._chunks)
 

@@ -57,8 +57,6 @@ class Sealed:
     num_decisions: int
     num_steps: int
     """Environment steps taken during this chunk."""
-    min_version: int
-    """Oldest policy version among its decisions."""
     outcome: EpisodeOutcome | None
     recorded: bool
     """Whether a video is being kept."""
@@ -99,8 +97,6 @@ Event = Idle | Sealed | Evaluated | Dropped | Failed
 
 class Fleet(Protocol):
     """Environments that drive themselves: given a grant, one plays until its chunk is sealed."""
-
-    num_envs: int
 
     def go(self, env: int, grant: Grant) -> None:
         """Hand a grant to an idle (or waiting) environment; returns at once."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import ObjectLostError
+from ray.exceptions import ObjectLostError, RayActorError
 
+from actors.restarts import again_if_restarted
 from core.types import RewardScores
 
 
@@ -19,14 +20,15 @@ class RewardActor:
     """One model; `watch` has a thread of its own."""
 
     def __init__(self, checkpoint: Path, policy_view: tuple[int, int, int], batch_size: int) -> None:
-        import torch
+        with again_if_restarted():
+            import torch
 
-        from reward.checkpoint import load_reward_model
-        from reward.scoring import Scorer
+            from reward.checkpoint import load_reward_model
+            from reward.scoring import Scorer
 
-        torch.set_num_threads(1)
-        model = load_reward_model(checkpoint)
-        self._scorer = Scorer(model, policy_view=policy_view, batch_size=batch_size)
+            torch.set_num_threads(1)
+            model = load_reward_model(checkpoint)
+            self._scorer = Scorer(model, policy_view=policy_view, batch_size=batch_size)
 
     def version(self) -> str:
         """Answers once the model is loaded."""
@@ -41,9 +43,9 @@ class RewardActor:
         threading.Event().wait()
 
     def score(self, references: list[Any]) -> RewardScores | None:
-        """Scores of the one chunk in the list. Fault-tolerance point: None if it went with its node."""
+        """Scores of the one chunk in the list. Fault-tolerance point: None if it died with its actor."""
         try:
             (chunk,) = ray.get(references)
-        except ObjectLostError:
+        except (ObjectLostError, RayActorError):
             return None
         return self._scorer.score(chunk)

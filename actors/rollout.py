@@ -73,7 +73,6 @@ class RolloutLoop:
         chunk_decisions: int = 0,
         seed: int = 0,
     ) -> None:
-        self.num_envs = num_envs
         self._envs = envs
         self._policy = policy
         self._view = view
@@ -86,6 +85,8 @@ class RolloutLoop:
         self._asked: dict[int, int] = {}
         """Request key to environment; a late answer to a lost episode finds no entry."""
         self._stepping: set[int] = set()
+        self._paused: set[int] = set()
+        """Their last chunk is sealed, and no grant for the next has come."""
         self._events: list[Event] = [Idle(env=env) for env in range(num_envs)]
 
     def go(self, env: int, grant: Grant) -> None:
@@ -94,6 +95,7 @@ class RolloutLoop:
             self._continue(env, grant)
             return
         instruction = self._instruction(grant.start)
+        self._paused.discard(env)
         self._episodes[env] = Episode(grant=grant, env=env, instruction=instruction)
         self._stepping.add(env)
         self._envs.reset(env, grant.start)
@@ -127,6 +129,7 @@ class RolloutLoop:
             self._events.append(Dropped(env=env, slot=grant.slot, reason="its episode was lost before"))
             return
         episode.grant = grant
+        self._paused.remove(env)
         self._ask(episode)
 
     def _ask(self, episode: Episode) -> None:
@@ -162,6 +165,7 @@ class RolloutLoop:
             if self._chunk_is_full(episode):
                 self._seal(episode, frame, None, terminated=False, truncated=False)
                 episode.frames.append(frame)
+                self._paused.add(event.env)
                 return
         episode.frames.append(frame)
         self._ask(episode)
@@ -198,7 +202,6 @@ class RolloutLoop:
             chunk=chunk,
             num_decisions=chunk.num_decisions,
             num_steps=num_steps,
-            min_version=int(chunk.versions.min()),
             outcome=outcome,
             recorded=episode.grant.record,
             decision_s=decision_s,
@@ -209,20 +212,23 @@ class RolloutLoop:
     def _fail(self, event: EnvFailed) -> None:
         """Drop the open episode and go on with a fresh environment; its late answers will find no entry.
 
-        One without an episode has said already that it is idle: saying so again would earn it two grants.
+        One without an episode has said already that it is idle: saying so again would earn it two grants. One
+        that paused is lost as well, but the grant of its last chunk has ended already.
         """
         episode = self._episodes.get(event.env)
         self._asked = {key: env for key, env in self._asked.items() if env != event.env}
         self._events.append(Failed(env=event.env, reason=event.reason))
         self._envs.restart(event.env)
         if episode is not None:
-            self._events.append(Dropped(env=event.env, slot=episode.grant.slot, reason=event.reason))
+            if event.env not in self._paused:
+                self._events.append(Dropped(env=event.env, slot=episode.grant.slot, reason=event.reason))
             if self._recorder is not None and episode.grant.record:
                 self._recorder.discard(episode.grant.episode_id)
             self._free(event.env)
 
     def _free(self, env: int) -> None:
         self._episodes.pop(env, None)
+        self._paused.discard(env)
         self._events.append(Idle(env=env))
 
 

@@ -71,10 +71,6 @@ class Serving:
         self._orders.put(_Update(adapter, done))
         return done
 
-    def stats(self) -> dict[str, float]:
-        """The engine's own counters."""
-        return self._engine.stats()
-
     def close(self) -> None:
         """Stop the thread, then the engine."""
         self._orders.put(None)

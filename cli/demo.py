@@ -40,16 +40,17 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"--minutes {args.minutes:g} is too short: starting and two evaluations alone take {MIN_MINUTES}"
         )
-    from cli.train import read_settings
+    from cli.train import read_settings, train_in
     from cluster.results import film, summary, table
-    from cluster.run import train
     from cluster.supervision import STOPPED
     from core.runfolder import RunFolder
 
     started = time.monotonic()
     folder = RunFolder.create(read_settings([SETTINGS, *_settings(args)]))
-    with _dashboard(folder.path, wanted=not args.no_dashboard), folder.held():
-        complete = train(folder.load_config(), folder, resume=False)
+    with _dashboard(folder.path, wanted=not args.no_dashboard):
+        complete = train_in(folder, folder.load_config(), resume=False)
+    if not folder.path.exists():  # interrupted while it was starting
+        return STOPPED
     print(table(folder.path))
     if args.minutes < TASTE_MINUTES:
         print(f"{args.minutes:g} minutes show that it runs, not that it learns: the intervals overlap by far")

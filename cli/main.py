@@ -18,6 +18,9 @@ COMMANDS = {
     "doctor": "check this machine and say how to mend what is wrong",
 }
 
+INTERRUPTED = 130
+"""As shells say it of a program that Ctrl-C ended."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Parse only as far as the command's name, so that `vlarl --help` imports nothing heavy."""
@@ -41,6 +44,9 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:  # what a user can get wrong: one clear line, no traceback
         print(f"vlarl {name}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"\nvlarl {name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _parse(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:

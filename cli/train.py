@@ -36,17 +36,26 @@ def run(args: argparse.Namespace) -> int:
     config, folder, resume = _open(args)
     print(f"run folder: {folder.path}", flush=True)
     from cluster.results import table
-    from cluster.run import train
     from cluster.supervision import STOPPED
+
+    complete = train_in(folder, config, resume=resume)
+    print(table(folder.path))
+    return 0 if complete else STOPPED
+
+
+def train_in(folder: "RunFolder", config: "Config", *, resume: bool) -> bool:
+    """Whether the run came to its end. One that fails before anything happened leaves no folder behind."""
+    from cluster.run import train
 
     with folder.held():
         try:
-            complete = train(config, folder, resume=resume)
-        except BaseException:
-            folder.discard_if_unused()
-            raise
-    print(table(folder.path))
-    return 0 if complete else STOPPED
+            return train(config, folder, resume=resume)
+        except KeyboardInterrupt:
+            print("interrupted; whatever a checkpoint holds is not lost", flush=True)
+            return False
+        finally:
+            if not resume:
+                folder.discard_if_unused()
 
 
 def read_settings(settings: Sequence[str]) -> "Config":

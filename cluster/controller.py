@@ -48,15 +48,16 @@ class Controller:
         writer: MetricsWriter,
         evaluation_starts: list[Start],
         num_updates: int = 0,
-        attempt: int = 0,
+        num_evaluated: int = -1,
     ) -> None:
+        """`num_updates` have been made, and the policy after `num_evaluated` has been judged."""
         self._config, self._checkpoints = config, checkpoints
         self._rollouts, self._buffer, self._curriculum = rollouts, buffer, curriculum
         self._learner, self._scoring, self._publisher = learner, scoring, publisher
         self._supervisor, self._progress, self._writer = supervisor, progress, writer
         self._evaluation_starts = evaluation_starts
-        self._attempt = attempt
-        self._num_updates = self._num_saved = self._num_evaluated = num_updates
+        self._num_updates = self._num_saved = num_updates
+        self._num_evaluated = num_evaluated
         self._batch: Batch[Any] | None = None
         self._is_updating = False
         limit_s = config.run.max_minutes * 60
@@ -64,18 +65,23 @@ class Controller:
 
     def run(self) -> bool:
         """Train until done; False if the run was told to stop before."""
-        self._insist(self._publisher.publish)
-        if self._num_updates == 0 and self._config.eval.before:
-            self._insist(self._evaluate)
+        with self._supervisor.listening():
+            self._insist(self._publisher.publish)
+            if self._num_updates == 0 and self._config.eval.before and self._num_evaluated < 0:
+                self._insist(self._evaluate)
+            self._train_until_done()
+            while self._num_saved < self._num_updates:
+                self._insist(self._checkpoint)
+                self._train_until_done()  # again, if the learner was lost while it saved
+            if self._num_evaluated != self._num_updates:
+                self._insist(self._evaluate)
+            return not self._supervisor.told_to_stop
+
+    def _train_until_done(self) -> None:
         while not self._done():
             self._insist(self._turn)
         while self._is_updating:
             self._insist(self._finish)
-        if self._num_saved < self._num_updates:
-            self._insist(self._checkpoint)
-        if not self._supervisor.told_to_stop and self._num_evaluated < self._num_updates:
-            self._insist(self._evaluate)
-        return not self._supervisor.told_to_stop
 
     def _insist(self, act: Callable[[], Any]) -> None:
         """Do it, after mending what broke; anew if the learner dies under it."""
@@ -106,6 +112,8 @@ class Controller:
                 self._buffer.put_back(self._batch)
                 self._batch, self._is_updating = None, False
             self._num_updates = self._num_saved = self._learner.number
+            if self._num_evaluated > self._num_updates:
+                self._num_evaluated = -1  # it was another policy
             self._writer.rewind(self._num_updates)
             self._publisher.publish()
 
@@ -136,10 +144,11 @@ class Controller:
         for moments in report.moments:
             self._writer.event("moments", **moments)
         self._supervisor.update_done()
-        if _due(report.number, self._config.run.checkpoint_every):
-            self._try_checkpoint()
+        to_evaluate = _due(report.number, self._config.eval.every) and not self._done()
+        if _due(report.number, self._config.run.checkpoint_every) or to_evaluate:
+            self._try_checkpoint()  # so that what is judged is not lost meanwhile, and other weights judged
         self._tell(report, published)
-        if _due(report.number, self._config.eval.every) and not self._done():
+        if to_evaluate:
             self._evaluate()
 
     def _tell(self, report: Report, published: dict[str, float]) -> None:
@@ -168,7 +177,6 @@ class Controller:
         extra = {
             "curriculum": self._curriculum.state(),
             "next_slot": self._buffer.next_slot,
-            "attempt": self._attempt,
         }
         with self._progress.spend("checkpoint"):
             self._learner.save(self._checkpoints, extra, keep=self._config.run.keep_checkpoints)
@@ -176,7 +184,7 @@ class Controller:
         self._writer.event("checkpoint", update=self._num_updates)
 
     def _evaluate(self) -> None:
-        """Episodes from published states, once the open chunks have ended."""
+        """Episodes from published states, once the open chunks have ended; nothing if told to stop."""
         greedy = not self._config.eval.sample
         with self._progress.spend("evaluation"):
             self._rollouts.drain(self._tend)
@@ -187,6 +195,8 @@ class Controller:
                 num_recorded=self._config.eval.videos,
                 tend=self._tend,
             )
+        if outcomes is None:
+            return
         self._num_evaluated = self._num_updates
         episodes = [episode_fields(outcome) for outcome in outcomes]
         self._writer.event("evaluation", update=self._num_updates, greedy=greedy, episodes=episodes)

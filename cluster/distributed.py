@@ -22,6 +22,7 @@ from cluster.placement import Options, place
 from cluster.replicas import RayReplicas
 from cluster.reward_model import RayRewardModel
 from cluster.security import refuse_open_dashboard, refuse_open_head
+from cluster.supervision import interrupt_on_sigterm
 from cluster.tasks import reward_function
 from core.config import Config, Mode
 from core.runfolder import RunFolder
@@ -36,6 +37,15 @@ OBJECT_STORE_SLACK = 256 * 2**20
 def build_distributed(config: Config, folder: RunFolder) -> Parts:
     """Start Ray (or join the cluster), then all actors; engines, learner and simulators load side by side."""
     connect(config)
+    interrupt_on_sigterm()  # Ray has set a handler of its own
+    try:
+        return _make_parts(config, folder)
+    except BaseException:  # Ctrl-C among others: nothing that was begun may outlive this
+        ray.shutdown()
+        raise
+
+
+def _make_parts(config: Config, folder: RunFolder) -> Parts:
     placement = place(config, ray.cluster_resources())
     names = [f"replica-{number}" for number in range(len(placement.replicas))]
     replicas = [
@@ -116,8 +126,10 @@ def _reward_model(config: Config, options: Options) -> RayRewardModel | None:
     if not config.reward.checkpoint:
         return None
     processor = load_processor(config.policy.checkpoint, config.env.suite)
+    # Ray leaves GPUs visible to an actor that asks for none: its model would go where there is no room.
+    hidden = {} if config.reward.num_gpus else {"CUDA_VISIBLE_DEVICES": ""}
     actor = ray.remote(concurrency_groups={"watch": 1})(RewardActor).options(
-        max_restarts=-1, runtime_env={"env_vars": WORKER_VARIABLES}, **options
+        max_restarts=-1, runtime_env={"env_vars": WORKER_VARIABLES | hidden}, **options
     )
     checkpoint = Path(config.reward.checkpoint).resolve()
     return RayRewardModel(

@@ -33,7 +33,6 @@ class RayFleet:
     fault = Fault.ENV_ACTOR
 
     def __init__(self, actors: list[Any], envs_per_actor: int) -> None:
-        self.num_envs = len(actors) * envs_per_actor
         self._actors = actors
         self._envs_per_actor = envs_per_actor
         self._lives = [0] * len(actors)
@@ -85,9 +84,11 @@ class RayFleet:
         self._arrivals[member] = self._actors[member].arrive.remote()
 
     def close(self) -> None:
-        """Let every actor take its environments down, then end it."""
-        stops = [actor.stop.remote() for actor in self._actors]
-        ray.wait(stops, num_returns=len(stops), timeout=STOP_S)
+        """Let every actor take its environments down and finish its videos, then end it."""
+        for actor in self._actors:
+            actor.stop.remote()
+        ends = [stream.completed() for stream in self._streams.values()]
+        ray.wait(ends, num_returns=len(ends), timeout=STOP_S) if ends else None
         for actor in self._actors:
             ray.kill(actor)
 
@@ -118,10 +119,20 @@ class RayFleet:
         """As the controller sees it. A chunk that died with its actor raises, and its grant is still open."""
         event = dataclasses.replace(event, env=number * self._envs_per_actor + event.env)
         if isinstance(event, Sealed):
-            event = dataclasses.replace(event, chunk=next(stream))
+            event = dataclasses.replace(event, chunk=self._chunk(number, stream))
         if isinstance(event, Sealed | Evaluated | Dropped):
             self._granted.discard((event.env, event.slot))
         return event
+
+    def _chunk(self, number: int, stream: Any) -> Any:
+        """The reference that follows its event. The last one of a stream that broke off is not a chunk."""
+        if not ray.wait([stream], timeout=ANSWER_S, fetch_local=False)[0]:
+            self._hung.add(number)
+            ray.kill(self._actors[number], no_restart=False)
+        chunk = next(stream)
+        if chunk == stream.completed():
+            ray.get(chunk)
+        return chunk
 
     def _drop_all(self, number: int) -> None:
         self._outbox.pop(number, None)

@@ -4,6 +4,7 @@ In: references to chunks. Out: reports, adapters (as references: tensors never p
 checkpoints. When one rank dies all are replaced, and the group goes on from the last checkpoint.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RayTaskError
 
 from cluster.heartbeat import Heartbeat
 from cluster.parts import Fault, LearnerLostError, Loaded, Report
@@ -96,10 +97,17 @@ class RayLearner:
         return {0: reason} if reason else {}
 
     def mend(self, member: int) -> None:
-        """Replace every rank: those that live wait for the dead one in a collective."""
+        """Replace every rank: those that live wait for the dead one in a collective.
+
+        A group that cannot begin (its port was taken meanwhile, a GPU is not free yet) is replaced again.
+        """
         self.close()
-        self._begin()
-        self.load(self._checkpoints)
+        try:
+            self._begin()
+            self.load(self._checkpoints)
+        except RayTaskError as error:
+            self._failure = f"it could not begin again: {error}"
+            raise LearnerLostError(self._failure) from error
 
     def close(self) -> None:
         for rank in self._ranks:
@@ -107,7 +115,8 @@ class RayLearner:
 
     def _begin(self) -> None:
         self._fetching, self._updating = [], []
-        self._has_begun, self._hung = False, set[int]()
+        self._has_begun, self._hung, self._failure = False, set[int](), ""
+        self._deadline = time.monotonic() + START_TIMEOUT_S
         self._heartbeat = Heartbeat(lambda rank: self._ranks[rank].ping.remote())
         self._ranks = self._make_ranks()
         self._watches = [rank.watch.remote() for rank in self._ranks]
@@ -126,10 +135,17 @@ class RayLearner:
         return None if waiting else results
 
     def _get(self, calls: list[Any]) -> list[Any]:
-        """Fault-tolerance point: the death of a rank, as the one error that the controller knows."""
+        """Fault-tolerance point: the death of a rank, as the one error that the controller knows.
+
+        What one rank raises is raised at once: the others may be waiting for it in a collective.
+        """
+        waiting = calls
         try:
-            while len(ray.wait(calls, num_returns=len(calls), timeout=1.0)[0]) < len(calls):
-                self._raise_if_lost()
+            while waiting:
+                answered, waiting = ray.wait(waiting, num_returns=len(waiting), timeout=1.0)
+                ray.get(answered)
+                if waiting:
+                    self._raise_if_lost()
             return ray.get(calls)
         except RayActorError as error:
             raise LearnerLostError(str(error)) from error
@@ -144,6 +160,10 @@ class RayLearner:
         dead, _ = ray.wait(self._watches, num_returns=len(self._watches), timeout=0)
         if dead:
             return f"{len(dead)} of {len(self._ranks)} ranks died"
+        if not self._has_begun and time.monotonic() > self._deadline:
+            return f"it has not begun within {START_TIMEOUT_S:.0f} s"
         if self._has_begun:
             self._hung.update(self._heartbeat.silent(range(len(self._ranks))))
-        return f"{len(self._hung)} of {len(self._ranks)} ranks hang" if self._hung else ""
+            if self._hung:
+                return f"{len(self._hung)} of {len(self._ranks)} ranks hang"
+        return self._failure

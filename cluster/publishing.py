@@ -59,7 +59,7 @@ class Publisher:
         refused = self._push()
         pushed = time.perf_counter()
         error = self._error()
-        if error > self._tolerance:
+        if not error <= self._tolerance:
             self._push()
             error = self._error()
         if not error <= self._tolerance:
@@ -93,7 +93,7 @@ class Publisher:
     def _error(self) -> float:
         """Largest difference between what replicas and learner say of the replicas' own tokens."""
         answers = self._replicas.probe(self._probes.observations)
-        return max(self._error_of(decisions) for decisions in answers)
+        return float(np.max([self._error_of(decisions) for decisions in answers]))  # NaN stays NaN
 
     def _error_of(self, decisions: list[Decision]) -> float:
         tokens_BA = np.stack([decision.tokens for decision in decisions])

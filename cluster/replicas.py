@@ -36,6 +36,8 @@ class RayReplicas:
         self._hung: set[int] = set()
         self._deaths: dict[int, str] = {}
         self._adapter: Any = None
+        self._none_since: float | None = None
+        """When it was seen that no replica can answer."""
 
     def wait_for_all(self) -> None:
         """Until every engine has started; the first publication then reaches all."""
@@ -67,6 +69,7 @@ class RayReplicas:
         self._look()
         for number in self._heartbeat.silent(self._up()):
             self._kill(number)
+        self._refuse_to_wait_for_ever()
         deaths, self._deaths = self._deaths, {}
         return deaths
 
@@ -81,13 +84,23 @@ class RayReplicas:
         return [number for number in range(len(self._handles)) if number not in self._starting]
 
     def _wait_for_one(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
         self._look()
         while not self._up():
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"no inference replica came up within {START_TIMEOUT_S:.0f} s")
+            self._refuse_to_wait_for_ever()
             time.sleep(POLL_S)
             self._look()
+
+    def _refuse_to_wait_for_ever(self) -> None:
+        """Ray tries for ever; what keeps every replica from starting is for a person to mend."""
+        if self._up():
+            self._none_since = None
+            return
+        self._none_since = self._none_since or time.monotonic()
+        if time.monotonic() - self._none_since > START_TIMEOUT_S:
+            raise RuntimeError(
+                f"no inference replica came up again within {START_TIMEOUT_S:.0f} s; Ray's logs of the "
+                "InferenceActor say why (ray logs actor, or its files worker-*.err)"
+            )
 
     def _look(self) -> None:
         """Note deaths; give the current weights to replicas whose engines have come up again."""

@@ -40,7 +40,9 @@ class RayRewardModel:
         self._watch = actor.watch.remote()
         self._start: Any = None
         """Answers when a restarted actor is up; None while it is up."""
-        self.version: str = ray.get(actor.version.remote(), timeout=START_TIMEOUT_S)
+        self._last_answer = time.monotonic()
+        """It answers one call after the other: the oldest may have waited for many."""
+        ray.get(actor.version.remote(), timeout=START_TIMEOUT_S)
 
     def ask(self, slot: int, chunk: Any) -> None:
         self._chunks[slot] = chunk
@@ -95,12 +97,13 @@ class RayRewardModel:
         try:
             self._answers[slot] = ray.get(call)
             del self._calls[slot]
+            self._last_answer = time.monotonic()
         except RayActorError:
             self._mourn()
 
     def _hangs(self) -> bool:
         oldest = min((since for _, since in self._calls.values()), default=time.monotonic())
-        if time.monotonic() - oldest < SCORE_TIMEOUT_S:
+        if time.monotonic() - max(oldest, self._last_answer) < SCORE_TIMEOUT_S:
             return False
         ray.kill(self._actor, no_restart=False)
         return True
@@ -110,17 +113,22 @@ class RayRewardModel:
             return
         self._deaths[0] = "its process died"
         print(f"the reward model died; {CHOICE[self._when_down]}", flush=True)
-        self._start = self._actor.version.remote()
+        self._start, self._died = self._actor.version.remote(), time.monotonic()
         if self._when_down is WhenDown.SPARSE:
             self._answers.update(dict.fromkeys(self._calls))
         self._calls.clear()
 
     def _welcome(self) -> None:
         """Ask again for all that is still wanted, once the new process is up."""
+        if self._when_down is WhenDown.PAUSE and time.monotonic() - self._died > START_TIMEOUT_S:
+            raise RuntimeError(
+                f"the reward model has not come back within {START_TIMEOUT_S:.0f} s, and updates wait for "
+                "it; Ray's logs of the RewardActor say why (reward.when_down=sparse goes on without it)"
+            )
         if not ray.wait([self._start], timeout=0)[0]:
             return
         try:
-            self.version = ray.get(self._start)
+            ray.get(self._start)
         except RayActorError:  # it died once more while starting
             self._start = self._actor.version.remote()
             return

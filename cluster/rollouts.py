@@ -85,8 +85,11 @@ class Rollouts:
         greedy: bool,
         num_recorded: int,
         tend: Callable[[], None],
-    ) -> list[EpisodeOutcome]:
-        """Use the whole (drained) fleet for these episodes; training episodes that paused are given up."""
+    ) -> list[EpisodeOutcome] | None:
+        """Use the whole (drained) fleet for these episodes; training episodes that paused are given up.
+
+        None if the run was told to stop meanwhile.
+        """
         idle = set(self._asking)
         self._asking.clear()
 
@@ -102,6 +105,7 @@ class Rollouts:
             num_recorded=num_recorded,
             go=self._fleet.go,
             poll=poll,
+            told_to_stop=lambda: self._supervisor.told_to_stop,
         )
         self._asking.update(dict.fromkeys(sorted(idle)))
         return outcomes

@@ -14,10 +14,10 @@ from cluster.publishing import Probes, Publisher
 from cluster.ray_settings import prepare_local
 from cluster.rollouts import Rollouts
 from cluster.scoring import Scoring
-from cluster.supervision import Supervisor
+from cluster.supervision import Supervisor, interrupt_on_sigterm
 from cluster.tasks import chosen_tasks, evaluation_starts, max_chunk_decisions
 from core.config import AdvantageKind, Config, Mode, TrainingStates
-from core.metrics import MetricsWriter
+from core.metrics import MetricsWriter, read_lines
 from core.runfolder import RunFolder
 from core.types import StateSource
 from envs.suites import NUM_PUBLISHED_STATES, Task
@@ -26,6 +26,7 @@ from policy.processing import load_processor
 
 def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
     """Run to the end; False if it was told to stop before."""
+    interrupt_on_sigterm()
     parts = _build(config, folder)
     try:
         start = parts.learner.load(folder.checkpoints) if resume else Loaded.nothing()
@@ -38,7 +39,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
         tasks = {str(task.id): task.instruction for task in chosen_tasks(config)}
         writer.event("resumed" if resume else "started", update=start.number, tasks=tasks)
         try:
-            complete = controller(config, folder, parts, start, writer, resume=resume).run()
+            complete = controller(config, folder, parts, start, writer).run()
             writer.event("ended", complete=complete)
             return complete
         finally:
@@ -48,14 +49,13 @@ def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
 
 
 def controller(
-    config: Config, folder: RunFolder, parts: Parts, start: Loaded, writer: MetricsWriter, *, resume: bool
+    config: Config, folder: RunFolder, parts: Parts, start: Loaded, writer: MetricsWriter
 ) -> Controller:
     """Wire a controller to these parts."""
     processor = load_processor(config.policy.checkpoint, config.env.suite)
     tasks = chosen_tasks(config)
-    attempt = start.extra.get("attempt", 0) + resume
+    attempt, num_evaluated = _history(folder, start.number)
     supervisor = Supervisor(parts.mortals, writer)
-    supervisor.listen()
     progress = Progress(config.run.num_updates)
     curriculum = _curriculum(config, tasks, start.extra)
     buffer = _buffer(config, tasks, processor.config.steps_per_decision, start.extra)
@@ -91,8 +91,18 @@ def controller(
         writer=writer,
         evaluation_starts=evaluation_starts(tasks, config.eval.episodes_per_task),
         num_updates=start.number,
-        attempt=attempt,
+        num_evaluated=num_evaluated,
     )
+
+
+def _history(folder: RunFolder, num_updates: int) -> tuple[int, int]:
+    """How often the run was taken up again, and which of its policies was judged last, if it is not lost."""
+    resumed, num_evaluated = 0, -1
+    for line in read_lines(folder.path / "events.jsonl"):
+        resumed += line["kind"] == "resumed"
+        if line["kind"] == "evaluation":
+            num_evaluated = line["update"]
+    return resumed, num_evaluated if num_evaluated <= num_updates else -1
 
 
 def _build(config: Config, folder: RunFolder) -> Parts:

@@ -13,7 +13,8 @@ In: parts whose members can die. Out: mended parts, counts, events, and whether 
 
 import signal
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 from cluster.parts import Fault, Mortal
@@ -25,6 +26,11 @@ MAX_FAULTS_IN_A_ROW = 50
 """Failures of one kind without an update in between after which the run gives up: mending does not help."""
 
 
+def interrupt_on_sigterm() -> None:
+    """While a run is only being started, SIGTERM is what Ctrl-C is: there is nothing to save yet."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 class Supervisor:
     """Watches parts, mends them, counts."""
 
@@ -34,14 +40,23 @@ class Supervisor:
         self._in_a_row: Counter[Fault] = Counter()
         self.counts: Counter[Fault] = Counter()
         self.told_to_stop = False
+        self._signal = ""
+        """By which it was told, until that is on record."""
 
-    def listen(self) -> None:
-        """From now on SIGTERM and SIGINT ask the loop to end in good order; a second SIGINT interrupts."""
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Meanwhile SIGTERM and SIGINT ask the loop to end in good order; a second SIGINT interrupts."""
+        before = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self._record_signal()
 
     def attend(self) -> set[Fault]:
         """Mend what has died since the last call; returns the kinds that had."""
+        self._record_signal()
         found = set()
         for part in self._parts:
             for member, reason in part.lost().items():
@@ -70,6 +85,11 @@ class Supervisor:
         return {f"faults/{fault.value}": float(self.counts[fault]) for fault in Fault}
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        self.told_to_stop = True
+        """Whatever the loop is in the middle of, nothing is written here."""
+        self.told_to_stop, self._signal = True, signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        self._writer.event("told_to_stop", signal=signal.Signals(number).name)
+
+    def _record_signal(self) -> None:
+        if self._signal:
+            self._writer.event("told_to_stop", signal=self._signal)
+            self._signal = ""

@@ -140,6 +140,18 @@ def test_a_broken_environment_drops_its_episode_and_only_that() -> None:
     assert [event.slot for event in only(turn(loop), Sealed)] == [5]
 
 
+def test_a_paused_episode_that_breaks_ends_no_grant_twice() -> None:
+    """The grant of its last chunk has ended; a second end would be taken for that of another slot."""
+    pool = FakePool(1, plan=lambda start: (5, True))
+    loop = make(pool, chunk_decisions=2)
+    loop.go(0, grant(slot=0))
+    assert len(only(turn(loop), Sealed)) == 1
+    pool.events.append(EnvFailed(env=0, kind=FailureKind.DIED, reason="killed"))
+    assert turn(loop) == [Failed(env=0, reason="killed"), Idle(env=0)]
+    loop.go(0, Grant(slot=1, episode_id="e0", start=start(0), continues=True))
+    assert [event.slot for event in only(turn(loop), Dropped)] == [1]
+
+
 def test_a_late_answer_to_a_lost_episode_is_ignored() -> None:
     pool, policy = FakePool(1), FakePolicy()
     loop = make(pool, policy)

@@ -113,7 +113,6 @@ class InstantFleet:
     """A `Fleet` of many environments whose episodes are done at the next poll; chunks are only names."""
 
     def __init__(self, num_envs: int, decisions_per_chunk: int) -> None:
-        self.num_envs = num_envs
         self._decisions = decisions_per_chunk
         self._granted: deque[tuple[int, Grant]] = deque()
         self._events: list[Event] = [Idle(env=env) for env in range(num_envs)]
@@ -147,7 +146,6 @@ class InstantFleet:
             chunk=grant.episode_id,
             num_decisions=self._decisions,
             num_steps=self._decisions,
-            min_version=0,
             outcome=outcome,
             recorded=False,
         )

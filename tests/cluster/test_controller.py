@@ -8,8 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from actors.messages import Grant
+from cluster.parts import LearnerLostError
 from cluster.publishing import WeightsError
-from core.metrics import read_lines
+from cluster.run import _history
+from core.metrics import MetricsWriter, read_lines
+from core.runfolder import RunFolder
 from core.types import Start
 from envs.messages import FailureKind
 from envs.vector import EnvFailed
@@ -166,15 +170,81 @@ def test_sigterm_ends_the_run_with_a_checkpoint(tmp_path: Path) -> None:
             return report
 
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    try:
-        harness = Harness(tmp_path, ["run.num_updates=100"], learner=Interrupted(), evaluation=2)
-        harness.supervisor.listen()
-        assert not harness.controller.run()
-    finally:
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])
+    harness = Harness(tmp_path, ["run.num_updates=100"], learner=Interrupted(), evaluation=2)
+    assert not harness.controller.run()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert harness.learner.saved[-1][0] == 3
     assert [e["signal"] for e in events_of(tmp_path, "told_to_stop")] == ["SIGTERM"]
+
+
+def test_sigterm_does_not_wait_for_an_evaluation(tmp_path: Path) -> None:
+    """It would be killed for that, and lose what it had learned since the last checkpoint."""
+    words = ["run.num_updates=100", "run.checkpoint_every=100", "eval.before=false", "eval.every=3"]
+    harness = Harness(tmp_path, words, evaluation=5)
+    poll = harness.policy.poll
+
+    def never_in_evaluations(timeout_s: float) -> list:
+        if any(greedy for _, _, greedy, _ in harness.policy.asked):
+            os.kill(os.getpid(), signal.SIGTERM)
+            return []
+        return poll(timeout_s)
+
+    harness.policy.poll = never_in_evaluations  # type: ignore[method-assign]
+    assert not harness.controller.run()
+    assert events_of(tmp_path, "evaluation") == []
+    assert harness.learner.saved[-1][0] == 3
+
+
+def test_paused_episodes_that_break_during_an_evaluation_disturb_nobody(tmp_path: Path) -> None:
+    words = ["run.num_updates=7", "eval.every=1", "buffer.chunk_decisions=2"]
+    harness = Harness(tmp_path, words, num_envs=9, evaluation=3, plan=lambda start: (6, True))
+    go, broken = harness.fleet.go, []
+
+    def go_and_break(env: int, grant: Grant) -> None:
+        go(env, grant)
+        if grant.evaluate and grant.slot == 2 and not broken:  # the last one: who is paused stays so
+            paused = sorted(harness.fleet._paused)  # type: ignore[attr-defined]
+            broken.extend(paused)
+            harness.pool.events.extend(_broken(env) for env in paused)
+
+    harness.fleet.go = go_and_break  # type: ignore[method-assign]
+    assert harness.controller.run()
+    assert broken
+    assert [len(e["episodes"]) for e in events_of(tmp_path, "evaluation")] == [3] * 8
+    harness.assert_no_chunk_twice_or_torn()
+
+
+def test_a_learner_lost_while_it_saves_in_the_end_learns_the_rest_again(tmp_path: Path) -> None:
+    class LostInTheEnd(FakeLearner):
+        def save(self, root: Path, extra: dict, *, keep: int) -> None:
+            if self.number == 5 and self._dies_at == 5:
+                self._dies_at, self._dead = None, True
+                raise LearnerLostError("killed")
+            super().save(root, extra, keep=keep)
+
+    words = ["run.num_updates=5", "run.checkpoint_every=2"]
+    harness = Harness(tmp_path, words, evaluation=1, learner=LostInTheEnd(dies_at=5))
+    assert harness.controller.run()
+    assert [number for number, _ in harness.learner.saved] == [2, 4, 4, 5]
+    assert [e["update"] for e in events_of(tmp_path, "evaluation")] == [0, 5]
+    harness.assert_no_chunk_twice_or_torn()
+
+
+def test_what_was_judged_is_not_judged_again_and_what_was_not_is(tmp_path: Path) -> None:
+    """A run is taken up again at its last update: it was stopped before, or after, the last evaluation."""
+    for folder, events, evaluated in (
+        ("before", [("evaluation", 0), ("resumed", 4)], 0),
+        ("after", [("evaluation", 0), ("resumed", 4), ("resumed", 6), ("evaluation", 7)], 7),
+        ("lost", [("evaluation", 0), ("evaluation", 9)], -1),
+    ):
+        run = RunFolder(tmp_path / folder)
+        run.path.mkdir()
+        writer = MetricsWriter(run.path)
+        for kind, update in events:
+            writer.event(kind, update=update)
+        writer.close()
+        resumed = sum(kind == "resumed" for kind, _ in events)
+        assert _history(run, 7) == (resumed, evaluated)
 
 
 @pytest.mark.parametrize("slow_turns", [0, 500])

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from actors.env_actor import EnvActor
 from actors.messages import Dropped, Event, Grant, Idle, Sealed
 from actors.rollout import RolloutLoop
 from cluster.fleet import RayFleet
-from core.types import Start, StateSource, TaskId
+from core.types import Start, StateSource, TaskId, TrajectoryChunk
 from tests.actors.fakes import FakePolicy, FakePool, FakeView
 
 NUM_ENVS = 2
@@ -45,14 +46,14 @@ def make_loop() -> RolloutLoop:
 class Driver:
     """Grants an episode to whoever is idle, and keeps the books."""
 
-    def __init__(self, num_actors: int) -> None:
-        actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
-        self.handles = [actor.remote(make_loop) for _ in range(num_actors)]
+    def __init__(self, handles: list[Any]) -> None:
+        self.handles = handles
         self.fleet = RayFleet(self.handles, NUM_ENVS)
         self.open: dict[int, int] = {}
         """Environment to the slot it plays."""
         self.ends: Counter[int] = Counter()
         self.sealed: set[int] = set()
+        self.chunks: list[Any] = []
         self.num_granted = 0
         self.idle: set[int] = set()
         self.lost: list[int] = []
@@ -70,6 +71,7 @@ class Driver:
                 self.ends[event.slot] += 1
                 if isinstance(event, Sealed):
                     self.sealed.add(event.slot)
+                    self.chunks.append(event.chunk)
         for member in self.fleet.lost():
             self.lost.append(member)
             self.fleet.mend(member)
@@ -120,7 +122,8 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture
 def driver() -> Iterator[Any]:
-    driver = Driver(2)
+    actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
+    driver = Driver([actor.remote(make_loop) for _ in range(2)])
     driver.until(lambda: len(driver.idle) == 2 * NUM_ENVS, grants=False)
     yield driver
     driver.fleet.close()
@@ -138,6 +141,7 @@ def test_every_grant_ends_once_whenever_an_actor_dies(driver: Driver) -> None:
     assert driver.lost == [0, 1, 1, 0]
     driver.settle()
     assert len(driver.sealed) > 20
+    assert all(chunk.num_decisions == 3 for chunk in ray.get(driver.chunks))
 
 
 def test_what_is_granted_to_an_actor_that_is_away_is_dropped_at_once(driver: Driver) -> None:
@@ -150,6 +154,67 @@ def test_what_is_granted_to_an_actor_that_is_away_is_dropped_at_once(driver: Dri
     driver.until(lambda: {0, 1} <= driver.idle, grants=False)
     driver.until(lambda: len(driver.sealed) >= 8)
     driver.settle()
+
+
+class DyingBeforeItsChunk(EnvActor):
+    """Says that a chunk is complete, and dies before it can be had; or stops, as a process that hangs."""
+
+    def __init__(self, sign: signal.Signals, once: Path) -> None:
+        super().__init__(make_loop)
+        self._sign, self._once = sign, once
+
+    def _turn(self) -> Iterator[Any]:
+        for item in super()._turn():
+            if isinstance(item, TrajectoryChunk) and not self._once.exists():
+                self._once.touch()
+                time.sleep(0.5)  # until what was said before has been heard
+                os.kill(os.getpid(), self._sign)
+            yield item
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_chunk_that_died_with_its_actor_is_no_chunk(
+    sign: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cluster.fleet.ANSWER_S", 2.0)
+    actor = ray.remote(DyingBeforeItsChunk).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
+    driver = Driver([actor.remote(sign, tmp_path / "once")])
+    try:
+        driver.until(lambda: driver.lost == [0] and len(driver.sealed) >= 10)
+        driver.settle()
+        assert len(driver.ends) > len(driver.sealed)
+        for chunk in driver.chunks:
+            assert ray.get(chunk).num_decisions == 3
+    finally:
+        driver.fleet.close()
+
+
+class BeginningAtTheThirdTry:
+    """Works at first; the process after that finds something still taken, the next one works."""
+
+    def __init__(self, lives: Path) -> None:
+        self._lives = lives
+
+    def __call__(self) -> RolloutLoop:
+        with self._lives.open("a") as lives:
+            lives.write("x")
+        if len(self._lives.read_text()) == 2:
+            raise RuntimeError("the dead one's memory has not been given back")
+        return make_loop()
+
+
+def test_an_actor_whose_restart_fails_is_restarted_again(tmp_path: Path) -> None:
+    actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
+    driver = Driver([actor.remote(BeginningAtTheThirdTry(tmp_path / "lives"))])
+    try:
+        driver.until(lambda: len(driver.idle) == NUM_ENVS, grants=False)
+        driver.kill(0)
+        driver.until(lambda: driver.lost == [0], grants=False)
+        driver.idle.clear()
+        driver.until(lambda: len(driver.idle) == NUM_ENVS, grants=False)
+        assert (tmp_path / "lives").read_text() == "xxx"
+    finally:
+        driver.fleet.close()
 
 
 def test_an_actor_in_which_something_is_wrong_begins_anew(driver: Driver) -> None:
