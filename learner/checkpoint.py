@@ -35,7 +35,10 @@ class FoundCheckpoint:
 
 
 def write_checkpoint(root: Path, number: int, write: Callable[[Path], None], *, keep: int) -> Path:
-    """Let `write` fill a folder, seal it as `root/{number:06d}`, and keep the newest `keep` folders."""
+    """Let `write` fill a folder, seal it as `root/{number:06d}`, and keep the newest `keep` folders.
+
+    Those of higher numbers go: they were damaged, or are of a course of the run that was given up.
+    """
     root.mkdir(parents=True, exist_ok=True)
     _remove_unfinished(root)
     target = root / f"{number:06d}"
@@ -52,7 +55,7 @@ def write_checkpoint(root: Path, number: int, write: Callable[[Path], None], *, 
     temporary.rename(target)
     _flush(root)
     _point_last_at(root, target.name)
-    _prune(root, keep)
+    _prune(root, number, keep)
     return target
 
 
@@ -102,9 +105,12 @@ def _point_last_at(root: Path, name: str) -> None:
     _flush(root)
 
 
-def _prune(root: Path, keep: int) -> None:
-    for folder in list_checkpoints(root)[: -max(keep, 1)]:
-        shutil.rmtree(folder)
+def _prune(root: Path, number: int, keep: int) -> None:
+    folders = list_checkpoints(root)
+    course = [folder for folder in folders if int(folder.name) <= number]
+    for folder in folders:
+        if folder not in course[-max(keep, 1) :]:
+            shutil.rmtree(folder)
 
 
 def _remove_unfinished(root: Path) -> None:

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from core.config import CriticKind
 from learner.batch import ModelInputs
 from learner.value_head import ValueHead
+from policy.adapter import POLICY_ADAPTER
 from policy.distribution import action_logprobs, entropy
 from policy.model import pad_prompts
 
-POLICY_ADAPTER = "default"  # the name peft gives the first adapter
 CRITIC_ADAPTER = "critic"
 
 

@@ -18,14 +18,14 @@ from core.config import AdvantageKind, Config, CriticKind
 from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
 from learner.batch import ModelInputs, RewardFunction, build_batch, environment_rewards
 from learner.checkpoint import find_checkpoint, write_checkpoint
-from learner.critic import POLICY_ADAPTER, Pass
+from learner.critic import Pass
 from learner.distributed import Ranks
 from learner.engine import GROUPS, Engine, parameter_groups
 from learner.moments import moments
 from learner.step_size import StepSize
 from learner.update import ppo_update
 from learner.window_critic import WindowCritic
-from policy.adapter import export_adapter, read_adapter, write_adapter
+from policy.adapter import POLICY_ADAPTER, export_adapter, read_adapter, write_adapter
 from policy.processing import Processor
 
 ADAPTER_FOLDER = "adapter"
@@ -170,7 +170,7 @@ class Learner:
         if found.folder is None:
             return LoadReport(folder=None, damaged=found.damaged, extra={})
         contents = _Contents.read(found.folder)
-        self._check_same_parameters(found.folder, contents.optimizer)
+        self._check_same_parameters(found.folder, contents.adapter, contents.optimizer)
         self.engine.load_parameters({**_parameter_names(contents.adapter), **contents.critic})
         self.engine.load_optimizer_state(contents.optimizer)
         if self.critic is not None:
@@ -179,7 +179,9 @@ class Learner:
         self.step_size.first = contents.state["step_size"]
         return LoadReport(folder=found.folder, damaged=found.damaged, extra=contents.state["extra"])
 
-    def _check_same_parameters(self, folder: Path, optimizer: dict[str, torch.Tensor]) -> None:
+    def _check_same_parameters(
+        self, folder: Path, adapter: Adapter, optimizer: dict[str, torch.Tensor]
+    ) -> None:
         mine = {name for group in parameter_groups(self.engine.model).values() for name in group}
         saved = {key.rsplit("/", 1)[0] for key in optimizer} - set(GROUPS)
         has_window = (folder / WINDOW_FILE).is_file()
@@ -188,6 +190,16 @@ class Learner:
                 f"{folder} trained {len(saved)} parameters, these settings train {len(mine)} others; "
                 "critic.kind and learner.train_vision must stay as the run began"
             )
+        mine_lora, saved_lora = self._lora(), (adapter.rank, adapter.alpha)
+        if mine_lora != saved_lora:
+            raise ValueError(
+                f"{folder} has LoRA of rank and alpha {saved_lora}, these settings {mine_lora}; "
+                "policy.lora_rank and policy.lora_alpha must stay as the run began"
+            )
+
+    def _lora(self) -> tuple[int, float]:
+        chosen = self.engine.model.policy.peft_config[POLICY_ADAPTER]
+        return chosen.r, chosen.lora_alpha
 
     def _check_all_found(self, folder: Path | None) -> None:
         number = -1 if folder is None else int(folder.name)

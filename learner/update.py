@@ -249,7 +249,7 @@ def _batch_metrics(batch: Batch, proximal: Proximal, targets: Targets, config: C
         "learner/decisions_uninformative": float(targets.num_uninformative),
     }
     if config.advantage.kind is AdvantageKind.GAE and len(targets.rows):
-        values, returns = proximal.values[targets.rows], targets.returns[targets.rows]
+        values, returns = proximal.values[targets.rows], targets.observed[targets.rows]
         metrics["learner/explained_variance"] = explained_variance(values, returns)
         metrics["learner/value"] = float(values.mean())
         metrics["learner/return"] = float(returns.mean())

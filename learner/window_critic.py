@@ -63,7 +63,7 @@ class WindowCritic:
         for _ in range(num_steps):
             rows = torch.from_numpy(generator.integers(0, len(inputs), self._minibatch_size))
             values = self._head(inputs[rows])
-            loss = nn.functional.mse_loss(values, returns[rows])
+            loss = 0.5 * nn.functional.mse_loss(values, returns[rows])
             self._optimizer.zero_grad()
             loss.backward()
             self._optimizer.step()

@@ -21,6 +21,8 @@ from policy.configuration import OpenVLAConfig
 from policy.model import VLARLForActionPrediction
 
 PREFIX = "base_model.model."
+POLICY_ADAPTER = "default"
+"""What PEFT calls the policy's adapter, as against a critic's."""
 FACTOR_A, FACTOR_B = ".lora_A.weight", ".lora_B.weight"
 WEIGHTS_FILE, CONFIG_FILE, VERSION_FILE = "adapter_model.safetensors", "adapter_config.json", "version.json"
 
@@ -50,20 +52,20 @@ def _targets(model: VLARLForActionPrediction) -> dict[str, nn.Module]:
     return {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
 
 
-def export_adapter(model: PeftModel, version: int, adapter_name: str = "default") -> Adapter:
+def export_adapter(model: PeftModel, version: int) -> Adapter:
     """A copy of the policy's LoRA tensors, detached from the model's memory."""
-    config = model.peft_config[adapter_name]
-    state = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
+    config = model.peft_config[POLICY_ADAPTER]
+    state = get_peft_model_state_dict(model, adapter_name=POLICY_ADAPTER, save_embedding_layers=False)
     tensors = {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in state.items()}
     return Adapter(version=version, rank=config.r, alpha=config.lora_alpha, tensors=tensors)
 
 
-def set_adapter_tensors(model: PeftModel, adapter: Adapter, adapter_name: str = "default") -> None:
+def set_adapter_tensors(model: PeftModel, adapter: Adapter) -> None:
     """Put exported tensors back into a policy that has an adapter of the same kind."""
     shapes = lora_shapes(model.get_base_model().config)
-    validate_adapter(adapter, shapes, rank=model.peft_config[adapter_name].r)
+    validate_adapter(adapter, shapes, rank=model.peft_config[POLICY_ADAPTER].r)
     state = {name: torch.tensor(array) for name, array in adapter.tensors.items()}
-    report = set_peft_model_state_dict(model, state, adapter_name=adapter_name)
+    report = set_peft_model_state_dict(model, state, adapter_name=POLICY_ADAPTER)
     assert not report.unexpected_keys
 
 

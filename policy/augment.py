@@ -7,7 +7,7 @@ import numpy as np
 
 from policy.configuration import OpenVLAConfig
 from policy.conventions import SHRINK
-from policy.images import CROP_SIDE, resample, shrink
+from policy.images import CROP_SIDE, lanczos_resize, resample, shrink
 
 BRIGHTNESS = 0.1
 
@@ -21,7 +21,8 @@ def random_views(
         moved = np.stack([_shifted(picture, rng, max_shift) for picture in pictures_NHWC])
         views = np.stack([shrink(picture, config.image_size) for picture in moved])
     else:
-        views = np.stack([_random_crop(picture, rng) for picture in pictures_NHWC])
+        resized = [lanczos_resize(picture, config.image_size) for picture in pictures_NHWC]
+        views = np.stack([_random_crop(picture, rng) for picture in resized])
     views = np.concatenate(np.split(views, len(config.cameras)), axis=2)
     gains = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS, len(views)).astype(np.float32)
     return np.clip(views * gains[:, None, None, None], 0, 255).astype(np.uint8)

@@ -73,7 +73,7 @@ def _episode(demo: Demo, instruction: str, stride: int, cameras: tuple[str, ...]
     position, actions = demo.end_effector[until, :3], demo.clean_actions[until]
     return Episode(
         instruction=instruction,
-        frames=pictures(demo, cameras)[until][::stride],
+        frames=pictures(demo, cameras)[until][::stride].copy(),  # the others are not kept in memory
         stride=stride,
         actions=actions,
         pose=np.concatenate([position, width], axis=1),

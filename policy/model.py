@@ -52,7 +52,6 @@ class VLARLForActionPrediction(PreTrainedModel):
 
     config_class = OpenVLAConfig
     main_input_name = "input_ids"
-    supports_gradient_checkpointing = True
     _supports_sdpa = True
     _no_split_modules = ["LlamaDecoderLayer", "Block"]  # noqa: RUF012
 

@@ -99,7 +99,8 @@ class Processor:
     def _statistics(self) -> ActionStatistics:
         if self.statistics is None:
             raise ValueError(
-                "this policy has no action statistics yet: `vlarl sft` computes them from its data"
+                "no action statistics were chosen: name the suite, or if the policy has none yet, "
+                "`vlarl sft` computes them from its data"
             )
         return self.statistics
 
@@ -137,12 +138,15 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def choose_statistics(norm_stats: dict[str, Any] | None, suite: str | None) -> ActionStatistics | None:
-    """The suite's entry (or `{suite}_no_noops`); without a suite, the only one there is."""
+    """The suite's entry (or `{suite}_no_noops`). Without a suite, the entry if there is one alone: who never
+    decodes an action needs none.
+    """
     if not norm_stats:
         return None
     names = list(norm_stats) if suite is None else [suite, f"{suite}_no_noops"]
     found = [name for name in names if name in norm_stats]
     if len(found) == 1 or (suite is not None and found):
         return ActionStatistics.from_json(norm_stats[found[0]]["action"])
-    asked = "no suite was named" if suite is None else f"there is none for {suite!r}"
-    raise ValueError(f"action statistics: {asked}; this policy has {sorted(norm_stats)}")
+    if suite is None:
+        return None
+    raise ValueError(f"action statistics: there is none for {suite!r}; this policy has {sorted(norm_stats)}")

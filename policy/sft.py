@@ -123,12 +123,16 @@ class Trainer:
     """The policy, its auxiliary heads, the optimizer and the data of one imitation run."""
 
     def __init__(self, start: Path, episodes: list[Episode], name: str, options: SftOptions) -> None:
-        if not episodes:
-            raise ValueError("there is no successful demonstration in these files")
+        if len(episodes) < 2:
+            raise ValueError(
+                f"successful demonstrations in these files: {len(episodes)}; at least 2 are needed, "
+                f"for one of every {HELD_OUT_EVERY} is kept to judge by"
+            )
         self.options, self.start = options, start
+        self.data_statistics = action_statistics(episodes, name)
         self.config = load_config(start)
         # A policy that knows this data keeps its scaling: its tokens mean what they meant.
-        self.norm_stats = action_statistics(episodes, name) | (self.config.norm_stats or {})
+        self.norm_stats = self.data_statistics | (self.config.norm_stats or {})
         statistics = ActionStatistics.from_json(self.norm_stats[name]["action"])
         processor = Processor(self.config, load_tokenizer(start), statistics)
         held_out = episodes[::HELD_OUT_EVERY]
@@ -206,6 +210,8 @@ class Trainer:
         save_policy(out, self._whole_model(), tokenizer_from=self.start, norm_stats=self.norm_stats)
         state = {
             "options": asdict(self.options),
+            "start": str(self.start),
+            "data": self.data_statistics,
             "parameters": {name: parameter.detach() for name, parameter in self.parameters().items()},
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "num_steps": self.num_steps,
@@ -220,6 +226,8 @@ class Trainer:
         state = torch.load(out / STATE_FILE, weights_only=True)
         saved, now = state["options"], asdict(self.options)
         changed = [key for key in now if key not in BUDGET and saved.get(key) != now[key]]
+        changed += ["start"] * (state["start"] != str(self.start))
+        changed += ["demonstrations"] * (state["data"] != self.data_statistics)
         if changed:
             raise ValueError(
                 f"{out} was trained with other {', '.join(changed)}; use the same, or another folder"
@@ -276,7 +284,7 @@ class Trainer:
         """First translation's error and wrong gripper commands, teacher-forced, on the policy's own views."""
         errors, wrong = [], []
         rows = np.linspace(0, len(self.held_out) - 1, VALIDATION_EXAMPLES).astype(int)
-        for part in np.array_split(rows, VALIDATION_EXAMPLES // self.options.batch_size):
+        for part in np.array_split(rows, max(1, VALIDATION_EXAMPLES // self.options.batch_size)):
             batch = self.held_out.batch(part)
             views = np.stack([self.held_out.processor.view(frame) for frame in batch.frames])
             with torch.autocast("cpu", torch.bfloat16):

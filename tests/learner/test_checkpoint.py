@@ -102,6 +102,20 @@ def test_a_writer_that_dies_leaves_no_checkpoint(tmp_path: Path) -> None:
     assert leftovers == []
 
 
+@pytest.mark.parametrize("keep", [1, 3])
+def test_damaged_ones_of_higher_numbers_do_not_push_new_ones_out(tmp_path: Path, keep: int) -> None:
+    """A run that fell back and goes on writes lower numbers for a while."""
+    for number in (180, 190, 200):
+        write_checkpoint(tmp_path, number, write_some, keep=3)
+    for number in (190, 200):
+        flip_a_bit(tmp_path / f"{number:06d}")
+    write_checkpoint(tmp_path, 185, write_some, keep=keep)
+    kept = [folder.name for folder in list_checkpoints(tmp_path)]
+    assert kept == (["000185"] if keep == 1 else ["000180", "000185"])
+    assert (tmp_path / "last").resolve().name == "000185"
+    assert find_checkpoint(tmp_path).damaged == []
+
+
 def test_the_same_number_again_replaces_it(tmp_path: Path) -> None:
     """A run resumed from before a damaged checkpoint comes by its number once more."""
     write_checkpoint(tmp_path, 1, write_some, keep=3)

@@ -87,6 +87,14 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(config: Config, tmp_p
     )
 
 
+def test_another_lora_is_refused(config: Config, tmp_path: Path) -> None:
+    """Factors under another alpha are another policy, and nothing would tell."""
+    trained(config, 1).save(tmp_path, {}, keep=1)
+    config.policy.lora_alpha *= 2
+    with pytest.raises(ValueError, match="lora_alpha must stay as the run began"):
+        build_learner(config).load(tmp_path)
+
+
 def test_load_without_a_checkpoint_starts_afresh(config: Config, tmp_path: Path) -> None:
     learner = build_learner(config)
     report = learner.load(tmp_path)

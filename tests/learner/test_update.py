@@ -22,9 +22,11 @@ from tests.learner.trajectories import (
     UNFINISHED,
     as_acted_by,
     full_batch_gradient,
+    gradient_of_only_step,
     largest_difference,
     make_chunk,
     make_chunks,
+    make_single_step,
 )
 
 
@@ -118,14 +120,20 @@ def test_warmup_trains_the_critic_alone(config: Config) -> None:
 
 @pytest.mark.parametrize("critic", [CriticKind.SHARED, CriticKind.ADAPTER])
 def test_value_errors_never_move_the_policy(config: Config, critic: CriticKind) -> None:
-    """Without rewards or values, advantages are zero; only the critic has something to learn."""
-    config.critic.kind, config.critic.coef = critic, 100.0
-    learner = build_learner(config)
-    with torch.no_grad():
-        learner.engine.model.value_head.out.bias.fill_(1.0)
-    config.advantage.gamma = config.advantage.lam = 1.0  # constant values, no rewards: every delta is zero
-    learner.update([as_acted_by(learner, make_chunk(learner.processor, 1, 6, UNFINISHED))], {})
-    assert policy_norm(learner) < 1e-6
+    """However much they weigh, the policy's gradient is the same."""
+    config.critic.kind = critic
+    make_single_step(config)
+    gradients = []
+    for config.critic.coef in (1.0, 100.0):
+        learner = build_learner(config)
+        with torch.no_grad():
+            learner.engine.model.value_head.out.weight.fill_(0.1)
+        learner.update(make_chunks(learner), {})
+        gradients.append(gradient_of_only_step(learner))
+    ours = {f"{name}/exp_avg" for name in learner.engine.model.critic_parameters()}
+    light, heavy = ({name: g for name, g in found.items() if name not in ours} for found in gradients)
+    assert largest_difference(light, heavy) < 1e-6
+    assert largest_difference(*({name: found[name] for name in ours} for found in gradients)) > 0.9
 
 
 def test_adapter_critic_learns_through_its_own_adapter(config: Config) -> None:

@@ -107,12 +107,13 @@ def test_views_are_moved_and_in_other_light() -> None:
     assert not np.array_equal(middles[:, 0].round(), middles[:, 1].round()), "each camera moves by itself"
 
 
-def test_published_views_keep_size_and_differ() -> None:
+@pytest.mark.parametrize("size", [56, 128])
+def test_published_views_have_the_policy_s_size_and_differ(size: int) -> None:
     config = tiny_config("micro")
     config.image_resize_strategy, config.image_sizes = "resize-naive", [56, 56]
-    frames = np.random.default_rng(0).integers(0, 255, (1, 56, 112, 3)).astype(np.uint8).repeat(3, axis=0)
-    views = random_views(frames, config, np.random.default_rng(0), max_shift=4)
-    assert views.shape == frames.shape
+    frames = np.random.default_rng(0).integers(0, 255, (1, size, 2 * size, 3)).astype(np.uint8)
+    views = random_views(frames.repeat(3, axis=0), config, np.random.default_rng(0), max_shift=4)
+    assert views.shape == (3, 56, 112, 3)
     assert not np.array_equal(views[0], views[1])
 
 
@@ -190,5 +191,5 @@ def test_demonstrations_without_success_are_refused(start: Path, files: list[Pat
     with h5py.File(failed, "a") as file:
         for group in file["data"].values():
             group.attrs["success"] = False
-    with pytest.raises(ValueError, match="no successful demonstration"):
+    with pytest.raises(ValueError, match="successful demonstrations in these files: 0; at least 2"):
         train(start, [failed], tmp_path / "out", "libero_spatial", options(), ignore)
