@@ -12,7 +12,9 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="SECTION | FILE.yaml | key=value")
+    parser.add_argument(
+        "words", nargs="*", metavar="SECTION | FILE.yaml | key=value", help="all of it without"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ TASTE = ("learner.decisions_per_update=512", "critic.warmup_updates=1")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="for all of it, evaluations included")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of sampling, practice and the critic")
     parser.add_argument("--no-dashboard", action="store_true", help="do not start the dashboard")
     parser.add_argument(
         "settings", nargs="*", metavar="key=value", help="other settings, as of `vlarl train`"

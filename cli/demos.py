@@ -25,19 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="record | check | info | video")
     _add_record(commands.add_parser("record", help="let the expert do tasks and keep what it did"))
     check = commands.add_parser("check", help="execute recorded actions again and compare")
-    check.add_argument("files", type=Path, nargs="+")
+    check.add_argument("files", type=Path, nargs="+", help="HDF5 files")
     check.add_argument("--episodes", type=int, help="only the first so many of each file")
     check.add_argument("--assets", help="primitive, libero or a folder; without, what it was recorded with")
     info = commands.add_parser("info", help="say what files hold")
-    info.add_argument("files", type=Path, nargs="+")
+    info.add_argument("files", type=Path, nargs="+", help="HDF5 files")
     video = commands.add_parser("video", help="one episode as MP4")
-    video.add_argument("file", type=Path)
-    video.add_argument("--episode", type=int, default=0)
-    video.add_argument("--out", type=Path, required=True)
+    video.add_argument("file", type=Path, help="HDF5 file")
+    video.add_argument("--episode", type=int, default=0, help="its number in the file")
+    video.add_argument("--out", type=Path, required=True, help="the MP4 to write")
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--suite", default="libero_spatial")
+    parser.add_argument("--suite", default="libero_spatial", help="one of LIBERO's suites")
     parser.add_argument("--tasks", type=int, nargs="+", help="task numbers; all of the suite without")
     parser.add_argument("--episodes", type=int, default=50, help="per task")
     parser.add_argument(
@@ -54,8 +54,8 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-failures", action="store_true", help="store unsolved episodes, too, and count them"
     )
-    parser.add_argument("--out", type=Path, default=Path("demos"))
-    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--out", type=Path, default=Path("demos"), help="folder for the files")
+    parser.add_argument("--processes", type=int, default=2, help="that record side by side")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -49,7 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder for results.json and videos")
     parser.add_argument("--assets", default="auto", help="auto, primitive, libero, or a folder")
     parser.add_argument(
-        "--render", choices=[mode.value for mode in RenderMode], default=RenderMode.FAST.value
+        "--render",
+        choices=[mode.value for mode in RenderMode],
+        default=RenderMode.FAST.value,
+        help="exact: pixel for pixel as LIBERO, which published checkpoints need",
     )
     parser.add_argument(
         "--envs", type=int, default=16, help="environments at a time; 1 repeats to the last bit"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("settings", nargs="*", metavar="FILE.yaml | key=value")
+    parser.add_argument("settings", nargs="*", metavar="FILE.yaml | key=value", help="as of `vlarl train`")
     parser.add_argument("--gpu", default="H200", help="kind of GPU (default: %(default)s)")
     parser.add_argument("--gpus", type=int, default=0, help="how many there are, over all machines")
     parser.add_argument("--cpus", type=int, help="cores, over all machines; default: this machine's")

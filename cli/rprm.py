@@ -11,6 +11,7 @@ start in five is held out: `train` stops by those, `eval` judges only those.
 
 import argparse
 import dataclasses
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -31,21 +32,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(dest="command", required=True, metavar="label | train | eval")
     label = commands.add_parser("label", help="show what the label rules find")
     _add_files(label)
+    _add_sheets(label)
+    _add_thresholds(label)
     label.add_argument("--rules", choices=["gripper", "motion"], default="", help="for all; by task without")
     _add_train(commands.add_parser("train", help="train on labelled episodes"))
     judge = commands.add_parser("eval", help="judge a trained model on held-out starts")
     judge.add_argument("model", type=Path, help="folder of a trained model")
     _add_files(judge)
+    _add_sheets(judge)
     judge.add_argument(
         "--stride", type=int, default=4, help="judge every so many samples: a decision's steps"
     )
 
 
 def _add_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("demos", type=Path, nargs="+", help="HDF5 files, or folders of them")
+
+
+def _add_sheets(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--sheets", type=Path, help="folder for pictures")
+
+
+def _add_thresholds(parser: argparse.ArgumentParser) -> None:
     from reward.labels import LabelOptions
 
-    parser.add_argument("demos", type=Path, nargs="+", help="HDF5 files, or folders of them")
-    parser.add_argument("--sheets", type=Path, help="folder for pictures")
     for field in dataclasses.fields(LabelOptions):
         name = "--" + field.name.replace("_", "-")
         parser.add_argument(name, type=float, default=field.default, help="threshold of the labels")
@@ -53,19 +63,27 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     _add_files(parser)
+    _add_thresholds(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder of the trained model")
-    parser.add_argument("--backend", choices=["native", "transformers"], default="native")
+    parser.add_argument(
+        "--backend", choices=["native", "transformers"], default="native", help="kind of network"
+    )
     parser.add_argument(
         "--start",
         help="native: a policy's folder or hub name, a tiny one with random weights without; "
         "transformers: an image-text-to-text model such as Qwen/Qwen2.5-VL-3B-Instruct",
+    )
+    parser.add_argument(
+        "--view-of",
+        default="",
+        help="transformers: the policy (folder or hub name) whose views it will score",
     )
     parser.add_argument("--lora-rank", type=int, default=0, help="0 trains every weight (native only)")
     parser.add_argument("--minutes", type=float, default=10.0, help="CPU-minutes at most")
     parser.add_argument("--lr", type=float, default=2e-3, help="peak; 2e-4 suits LoRA on a large model")
     parser.add_argument("--batch-tasks", type=int, default=6, help="tasks in a batch, 8 frames each")
     parser.add_argument("--stride", type=int, default=4, help="keep every so many frames")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of weights and frames")
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads; tiny models gain nothing from more"
     )
@@ -114,9 +132,19 @@ def _train(args: argparse.Namespace) -> int:
     network, base = _network(args)
     episodes = _episodes(args, labels, network.cameras)
     print(_summary(episodes), flush=True)
-    training = {"labels": dataclasses.asdict(labels), "data": _summary(episodes), "seed": args.seed}
+    training = {
+        "labels": dataclasses.asdict(labels),
+        "data": _summary(episodes),
+        "files": _fingerprint(_files(args.demos)),
+        "stride": args.stride,
+        "start": args.start,
+    }
     description = Description(
-        backend=Backend(args.backend), base=base, weights=ScoreWeights(), training=training
+        backend=Backend(args.backend),
+        base=base,
+        view_of=args.view_of,
+        weights=ScoreWeights(),
+        training=training,
     )
     quality = train(network, episodes, description, args.out, options, _report)
     print(f"best on held-out starts:\n{_table(quality)}")
@@ -128,9 +156,14 @@ def _network(args: argparse.Namespace) -> "tuple[RewardNetwork, str]":
     if args.backend == "transformers":
         from reward.transformers_backend import TransformersNetwork
 
-        if not args.start or args.lora_rank < 1:
-            raise ValueError("--backend transformers needs --start MODEL and a --lora-rank (16 is common)")
-        return TransformersNetwork(args.start, lora_rank=args.lora_rank), args.start
+        if not args.start or not args.view_of or args.lora_rank < 1:
+            raise ValueError(
+                "--backend transformers needs --start MODEL, --view-of POLICY and a --lora-rank "
+                "(16 is common)"
+            )
+        return TransformersNetwork(args.start, view_of=args.view_of, lora_rank=args.lora_rank), args.start
+    if args.view_of:
+        raise ValueError("--view-of is of --backend transformers; a native model sees as its --start does")
     from policy.presets import make_tiny
     from reward.native import NativeNetwork
 
@@ -148,10 +181,12 @@ def _eval(args: argparse.Namespace) -> int:
 
     from reward.checkpoint import load_reward_model
     from reward.evaluation import judge
+    from reward.labels import LabelOptions
 
     torch.set_num_threads(1)
     model = load_reward_model(args.model)
-    held_out = [e for e in _episodes(args, _options(args), model.network.cameras) if e.held_out]
+    episodes = _episodes(args, LabelOptions(), model.network.cameras)  # labels are not judged by
+    held_out = [episode for episode in episodes if episode.held_out]
     if not held_out:
         raise ValueError("none of these episodes is on the held-out side (one start in five)")
     quality = judge(model, held_out)
@@ -205,6 +240,12 @@ def _files(paths: list[Path]) -> list[Path]:
 
 def _below(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in (".hdf5", ".npz"))
+
+
+def _fingerprint(files: list[Path]) -> str:
+    """Tells other files from the same ones."""
+    sizes = [f"{file.name} {file.stat().st_size}" for file in files]
+    return hashlib.sha256("\n".join(sizes).encode()).hexdigest()[:12]
 
 
 def _options(args: argparse.Namespace) -> "LabelOptions":

@@ -26,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--name", help="key of the action statistics; the demonstrations' folder name without"
     )
     parser.add_argument("--minutes", type=float, default=60.0, help="CPU-minutes to train")
-    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--batch-size", type=int, default=32, help="examples of a step")
     parser.add_argument("--lr", type=float, default=2e-3, help="peak; 5e-4 suits LoRA on a large model")
     parser.add_argument("--lora-rank", type=int, default=0, help="0 trains every weight")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of weights and examples")
     parser.add_argument(
         "--threads", type=int, default=1, help="CPU threads; tiny models gain nothing from more"
     )

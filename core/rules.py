@@ -190,6 +190,14 @@ def _check_reward(config: Config) -> None:
         reward.scale < 0.5,
         f"reward.scale must be below 0.5, so that success outweighs it, got {reward.scale}",
     )
+    _require(
+        not reward.checkpoint
+        or reward.shaping is not Shaping.ADDITIVE
+        or not _has_critic(config)
+        or not config.advantage.bootstrap_time_limit,
+        "reward.shaping=additive pays for every decision; with advantage.bootstrap_time_limit=true a robot "
+        "that stalls at a good frame is paid for ever, more than for a success: set it to false",
+    )
     critic_or_additive = _has_critic(config) or reward.shaping is not Shaping.POTENTIAL
     _require(
         not reward.checkpoint or critic_or_additive,

@@ -70,24 +70,45 @@ def _commands() -> Iterator[str]:
         module.add_arguments(parser)
         yield f"## vlarl {name}\n\n{about[0].upper()}{about[1:]}.\n"
         yield f"```text\n{str(module.__doc__).strip()}\n```\n"
-        rows = [f"| `{_flag(action)}` | {_help(action)} |" for action in parser._actions if _is_told(action)]
-        if rows:
-            yield "\n".join(["| option | meaning |", "|---|---|", *rows, ""])
+        yield from _options(parser, "")
 
 
-def _is_told(action: argparse.Action) -> bool:
-    return action.help not in (None, argparse.SUPPRESS) and action.dest != "help"
+def _options(parser: argparse.ArgumentParser, command: str) -> Iterator[str]:
+    """A table of all that the parser knows, then one for each of its commands."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    told = [action for action in parser._actions if action not in groups and action.dest != "help"]
+    if told:
+        rows = [f"| `{_flag(action)}` | {_help(action)} |" for action in told]
+        yield "\n".join([f"| {command or 'option'} | meaning |", "|---|---|", *rows, ""])
+    for group in groups:
+        for name, child in group.choices.items():
+            yield from _options(child, f"`{name}`")
 
 
 def _flag(action: argparse.Action) -> str:
     words = ", ".join(action.option_strings) or str(action.metavar or action.dest)
-    value = f" {action.metavar or action.dest.upper()}" if action.option_strings and action.nargs != 0 else ""
-    return _cell(words + value)
+    if not action.option_strings or action.nargs == 0:
+        return _cell(words)
+    value = "|".join(action.choices) if action.choices else action.metavar or action.dest.upper()
+    return _cell(f"{words} {value}")
 
 
 def _help(action: argparse.Action) -> str:
+    if action.help is None:
+        raise ValueError(f"{_flag(action)} has no help")
+    value = f" (default {_default(action.default)})" if _has_default(action) else ""
+    return _cell(action.help % {"default": action.default} + value)
+
+
+def _has_default(action: argparse.Action) -> bool:
+    """One that is worth a word: it stands for something, and the help does not name it already."""
     assert action.help is not None
-    return _cell(action.help % {"default": action.default})
+    is_value = action.default is not None and not isinstance(action.default, bool | list)
+    return bool(action.option_strings) and is_value and action.default != "" and "default" not in action.help
+
+
+def _default(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _cell(text: str) -> str:

@@ -24,7 +24,7 @@ from envs.demos import Demo, DemoFile, DemoWriter, demo_path
 from envs.environment import LiberoEnv
 from envs.expert import Expert
 from envs.orphans import die_with
-from envs.suites import task
+from envs.suites import NUM_PUBLISHED_STATES, task
 
 STEPS_AFTER_SUCCESS = 15
 """Success fires while an object is still held: letting go is part of the lesson."""
@@ -52,6 +52,13 @@ class Recording:
     first: int
     """Number of the first start."""
     keep_failures: bool
+
+    @property
+    def max_attempts(self) -> int:
+        """Published starts run out."""
+        if StateSource(self.source) is StateSource.PUBLISHED:
+            return NUM_PUBLISHED_STATES - self.first
+        return ATTEMPTS_PER_EPISODE * self.episodes
 
     def start(self, offset: int) -> Start:
         task_id = TaskId(suite=self.suite, index=self.task)
@@ -125,20 +132,26 @@ def _wanted(recording: Recording, pool: ProcessPoolExecutor) -> Iterator[Demo]:
     """As many demonstrations as asked for, in the order of their starts; failures only if they are wanted."""
     pending: deque[Future[Demo]] = deque()
     attempts = found = 0
+    if recording.episodes > recording.max_attempts:
+        raise ValueError(
+            f"{recording.episodes} episodes from published start {recording.first} on: a task has "
+            f"{NUM_PUBLISHED_STATES} such starts."
+        )
     while found < recording.episodes:
-        while len(pending) < min(EPISODES_AHEAD, recording.episodes - found):
+        ahead = min(EPISODES_AHEAD, recording.episodes - found, recording.max_attempts - attempts)
+        while len(pending) < ahead:
             start = recording.start(attempts + len(pending))
             pending.append(pool.submit(record_episode, recording, start))
+        if not pending:
+            raise ValueError(
+                f"The expert solved {recording.suite} task {recording.task} in {found} of {attempts} tries "
+                f"with noise {recording.noise}; use less noise, or keep the failures."
+            )
         demo = pending.popleft().result()
         attempts += 1
         if demo.success or recording.keep_failures:
             found += 1
             yield demo
-        elif attempts >= ATTEMPTS_PER_EPISODE * recording.episodes:
-            raise ValueError(
-                f"The expert solved {recording.suite} task {recording.task} in {found} of {attempts} tries "
-                f"with noise {recording.noise}; use less noise, or keep the failures."
-            )
 
 
 @lru_cache(maxsize=1)

@@ -150,7 +150,7 @@ class EnvPool:
             events = [event for number in range(len(self._workers)) for event in self._collect(number)]
             if events or time.monotonic() >= until_s:
                 return events
-            deadline_s = min(until_s, *(worker.deadline_s() for worker in self._alive()))
+            deadline_s = min([until_s, *(worker.deadline_s() for worker in self._alive())])
             wait([worker.connection for worker in self._alive()], max(0.0, deadline_s - time.monotonic()))
 
     def restart(self, env: int) -> None:
@@ -234,7 +234,9 @@ class EnvPool:
         worker.submit(request)
 
     def _collect(self, number: int) -> list[Event]:
-        """Events of one worker that are there now."""
+        """Events of one worker that are there now. Its loss is one only when it has said nothing more: what
+        it said is to be heard before its environments are told to have failed.
+        """
         events: list[Event] = []
         worker = self._workers[number]
         if worker is None:
@@ -244,9 +246,10 @@ class EnvPool:
                 events.append(self._event(reply))
             worker.check_deadline()
         except WorkerLostError as loss:
-            worker.kill()
-            self._workers[number] = None
-            events += self._lose(number, loss)
+            if not events:
+                worker.kill()
+                self._workers[number] = None
+                events = self._lose(number, loss)
         return events
 
     def _event(self, reply: Reply) -> Event:

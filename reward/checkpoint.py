@@ -33,6 +33,8 @@ class Description:
     backend: Backend
     base: str
     """Model that an adapter was trained on; empty where the folder holds all weights."""
+    view_of: str
+    """Policy whose view a model of transformers looks at; the other kind has its own."""
     weights: ScoreWeights
     training: dict[str, Any]
     """Options and data it came from, for people."""
@@ -52,6 +54,7 @@ class Description:
         return cls(
             backend=Backend(fields["backend"]),
             base=fields["base"],
+            view_of=fields["view_of"],
             weights=ScoreWeights(**fields["weights"]),
             training=fields["training"],
         )
@@ -92,15 +95,18 @@ def load_network(folder: Path, description: Description) -> RewardNetwork:
     if description.backend is Backend.TRANSFORMERS:
         from reward.transformers_backend import TransformersNetwork
 
-        return TransformersNetwork.from_adapter(description.base, folder)
+        return TransformersNetwork.from_adapter(description.base, description.view_of, folder)
     from reward.native import NativeNetwork
 
     return NativeNetwork.from_adapter(description.base, folder) if description.base else NativeNetwork(folder)
 
 
 def _version(folder: Path, description: Description) -> str:
-    """Twelve hexadecimal digits of a checksum over the network's weights and those of its answers."""
-    digest = hashlib.sha256(json.dumps(asdict(description.weights)).encode())
+    """Twelve hexadecimal digits of a checksum over the network's weights and those of its answers.
+
+    Of a base that an adapter stands on, its name alone: whoever trains that anew gives it another name.
+    """
+    digest = hashlib.sha256(json.dumps(asdict(description.weights)).encode() + description.base.encode())
     for path in sorted(folder.rglob(WEIGHT_FILES)):
         if "start" not in path.relative_to(folder).parts:
             digest.update(path.read_bytes())

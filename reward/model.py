@@ -64,8 +64,8 @@ class RewardNetwork(Protocol):
         """Whose pictures lie side by side in a rendered frame."""
 
     @property
-    def view_shape(self) -> tuple[int, int, int] | None:
-        """(H, W, 3) that views must have; None if any will do."""
+    def view_shape(self) -> tuple[int, int, int]:
+        """(H, W, 3) that views must have."""
 
     def views(self, frames_BHWC: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
         """What the network is shown of rendered frames; with `rng`, as if the camera had moved a little."""

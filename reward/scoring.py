@@ -34,11 +34,11 @@ class Scorer:
 def _shared_width(model: RewardModel, policy_view: tuple[int, int, int]) -> int:
     """How much of the policy's view the model is shown: its own cameras, which come first."""
     height, width, _ = policy_view
-    wanted = model.network.view_shape or (height, height * len(model.network.cameras), 3)
+    wanted = model.network.view_shape
     if wanted[0] != height or wanted[1] > width:
         raise ValueError(
             f"the reward model looks at views of {wanted[0]} x {wanted[1]} pixels, this policy's are "
             f"{height} x {width}: train the reward model from a policy folder of the same kind "
-            "(vlarl rprm train --start)"
+            "(vlarl rprm train --start, or --view-of)"
         )
     return wanted[1]

@@ -165,6 +165,7 @@ class Trainer:
         """The state from which `load` goes on."""
         state = {
             "options": asdict(self.options),
+            "made_from": self._made_from,
             "parameters": {name: parameter.detach() for name, parameter in self.parameters().items()},
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "num_steps": self.num_steps,
@@ -179,7 +180,7 @@ class Trainer:
     def load(self, out: Path) -> None:
         """Go on from what `save` wrote; only the budget may differ."""
         state = torch.load(out / STATE_FILE, weights_only=True)
-        self._check_same_options(out, state["options"])
+        self._check_same(out, state)
         parameters = self.parameters()
         with torch.no_grad():
             for name, value in state["parameters"].items():
@@ -190,9 +191,21 @@ class Trainer:
         self.best = None if state["best"] is None else Quality(**state["best"])
         self._checks_since_best = state["checks_since_best"]
 
-    def _check_same_options(self, out: Path, saved: dict[str, Any]) -> None:
-        now = asdict(self.options)
-        changed = [name for name in now if name not in BUDGET and saved.get(name) != now[name]]
+    @property
+    def _made_from(self) -> dict[str, Any]:
+        """All that its description names: base, data, labels."""
+        about = self.description
+        return {
+            "backend": about.backend.value,
+            "base": about.base,
+            "view_of": about.view_of,
+            **about.training,
+        }
+
+    def _check_same(self, out: Path, state: dict[str, Any]) -> None:
+        changed = []
+        for before, now in ((state["options"], asdict(self.options)), (state["made_from"], self._made_from)):
+            changed += [name for name in now if name not in BUDGET and before.get(name) != now[name]]
         if changed:
             raise ValueError(
                 f"{out} was trained with other {', '.join(changed)}; use the same, or another folder"

@@ -1,6 +1,7 @@
 """Back end: any image-text-to-text model of transformers with LoRA, such as Qwen/Qwen2.5-VL-3B-Instruct.
 
-In: a model's hub name or folder. Out: a `RewardNetwork`. After the question the model's reply is fixed,
+In: a model's hub name or folder, and the policy through whose main camera it looks, so that it learns from
+the pictures that a run will show it. Out: a `RewardNetwork`. After the question the model's reply is fixed,
 "Step: Done: Progress:", and read at each colon: "Yes" against "No" twice, then the ten digits as levels of
 progress. Prompts are padded on the left, so that the reply is always at the end.
 
@@ -18,8 +19,8 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoModelForImageTextToText, AutoProcessor, BatchFeature
 
-from core.types import MAIN_CAMERA
 from policy.augment import BRIGHTNESS
+from policy.processing import load_processor
 from reward.model import Answers
 
 QUESTION = (
@@ -34,25 +35,24 @@ ADAPTER_FOLDER = "adapter"
 class TransformersNetwork:
     """A published model whose adapter alone is trained."""
 
-    cameras = (MAIN_CAMERA,)
-    view_shape = None
-    """The model's own processor resizes whatever it is given."""
-
-    def __init__(self, name: str, *, lora_rank: int, lora_alpha: float = 16.0) -> None:
+    def __init__(self, name: str, *, view_of: str, lora_rank: int, lora_alpha: float = 16.0) -> None:
         config = LoraConfig(
             r=lora_rank, lora_alpha=lora_alpha, target_modules="all-linear", init_lora_weights="gaussian"
         )
-        self._set_up(name, get_peft_model(_load(name), config))
+        self._set_up(name, view_of, get_peft_model(_load(name), config))
 
     @classmethod
-    def from_adapter(cls, name: str, folder: Path) -> "TransformersNetwork":
+    def from_adapter(cls, name: str, view_of: str, folder: Path) -> "TransformersNetwork":
         """The base with a trained adapter."""
         network = cls.__new__(cls)
-        network._set_up(name, PeftModel.from_pretrained(_load(name), str(folder / ADAPTER_FOLDER)))
+        module = PeftModel.from_pretrained(_load(name), str(folder / ADAPTER_FOLDER))
+        network._set_up(name, view_of, module)
         return network
 
-    def _set_up(self, name: str, module: nn.Module) -> None:
+    def _set_up(self, name: str, view_of: str, module: nn.Module) -> None:
         self.module = module
+        self._policy = load_processor(view_of)
+        self._side = self._policy.view_shape[0]
         self._processor = AutoProcessor.from_pretrained(name)
         tokenizer = self._processor.tokenizer
         tokenizer.padding_side = "left"
@@ -63,12 +63,22 @@ class TransformersNetwork:
         """Positions of the colons, counted from the end."""
         self._yes, self._no, *self._digits = (_last_token(tokenizer, word) for word in (YES, NO, *DIGITS))
 
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        return self._policy.cameras
+
+    @property
+    def view_shape(self) -> tuple[int, int, int]:
+        """Of the first camera alone: one picture a question."""
+        return self._side, self._side, 3
+
     def views(self, frames_BHWC: np.ndarray, rng: np.random.Generator | None) -> np.ndarray:
-        """The frames, for training in another light; the model has seen enough pictures to need no more."""
+        """In training in another light; the model has seen enough pictures to need no more."""
+        views_BHWC = np.stack([self._policy.view(frame)[:, : self._side] for frame in frames_BHWC])
         if rng is None:
-            return frames_BHWC
-        gains = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS, (len(frames_BHWC), 1, 1, 1))
-        return np.clip(frames_BHWC * gains, 0, 255).astype(np.uint8)
+            return views_BHWC
+        gains = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS, (len(views_BHWC), 1, 1, 1))
+        return np.clip(views_BHWC * gains, 0, 255).astype(np.uint8)
 
     def answers(self, views_BHWC: np.ndarray, instructions: Sequence[str]) -> Answers:
         logits_BRV = self._logits(self._inputs(views_BHWC, instructions))

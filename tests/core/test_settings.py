@@ -89,6 +89,7 @@ def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> No
     [
         (["advantage.kind=grpo", "buffer.chunk_decisions=8"], "buffer.chunk_decisions=0"),
         (["learner.num_ranks=3"], "must be a multiple of learner.num_ranks=3"),
+        (["reward.checkpoint=x", "reward.shaping=additive"], "advantage.bootstrap_time_limit=true"),
     ],
 )
 def test_contradictions_are_refused(words: list[str], message: str) -> None:
@@ -106,6 +107,17 @@ def test_the_saved_file_gives_the_same_settings_back(tmp_path: Path) -> None:
     settings.save(config, tmp_path / "config.yaml")
     assert settings.load_resolved(tmp_path / "config.yaml") == config
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["run"]["mode"] == "inline"
+
+
+def test_a_begun_run_hears_what_its_file_and_words_change(tmp_path: Path) -> None:
+    """And keeps what neither names, whatever the defaults are by now."""
+    begun = settings.load(None, ["learner.lr=3e-5", "run.seed=4", "run.num_updates=9"])
+    settings.save(begun, tmp_path / "config.yaml")
+    (tmp_path / "edited.yaml").write_text("learner: {lr: 1.0e-5}\nrun: {num_updates: 20}\n")
+    now = settings.load_resolved(tmp_path / "config.yaml", ["run.num_updates=30"], tmp_path / "edited.yaml")
+    assert (now.learner.lr, now.run.num_updates, now.run.seed) == (1e-5, 30, 4)
+    assert settings.changes(begun, now) == ["run.num_updates: 9 -> 30", "learner.lr: 3e-05 -> 1e-05"]
+    assert settings.changes(begun, begun) == []
 
 
 @pytest.mark.parametrize("file", sorted(Path("experiments").glob("*.yaml")), ids=lambda file: file.stem)

@@ -1,19 +1,30 @@
 """Demonstrations: recorded, read back, replayed; LIBERO's layout; damage is named, nothing half-written."""
 
+import dataclasses
 import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import psutil
 import pytest
 
-from core.types import TaskId
-from envs.demo_recording import STEPS_AFTER_SUCCESS, Recording, record, record_episode, replay, worker_pool
+from core.types import Start, TaskId
+from envs.demo_recording import (
+    STEPS_AFTER_SUCCESS,
+    Recording,
+    _wanted,
+    record,
+    record_episode,
+    replay,
+    worker_pool,
+)
 from envs.demos import Demo, DemoFile, DemoWriter, demo_path
 from envs.suites import task
 
@@ -140,6 +151,23 @@ def test_nothing_stays_of_a_recording_that_fails(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), DemoWriter(tmp_path / "a.hdf5", task(TASK), {}):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_published_starts_run_out_with_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And before the simulator is asked for one that does not exist, which would lose those already made."""
+
+    def miss_one_in_ten(recording: Recording, begin: Start) -> Demo:
+        assert 0 <= begin.number < 50
+        return SimpleNamespace(success=begin.number % 10 != 0, start=begin)  # type: ignore[return-value]
+
+    monkeypatch.setattr("envs.demo_recording.record_episode", miss_one_in_ten)
+    published = dataclasses.replace(RECORDING, source="published", episodes=45)
+    with ThreadPoolExecutor(1) as pool:
+        assert len(list(_wanted(published, pool))) == 45  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="in 45 of 50 tries"):
+            list(_wanted(dataclasses.replace(published, episodes=46), pool))  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="20 episodes from published start 40 on"):
+            list(_wanted(dataclasses.replace(published, episodes=20, first=40), pool))  # type: ignore[arg-type]
 
 
 def test_recording_over_processes_repeats_itself_and_keeps_what_is_there(demo: Demo, tmp_path: Path) -> None:

@@ -23,7 +23,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> RewardModel:
     folder = tmp_path_factory.mktemp("rprm")
     make_tiny(folder / "start", "micro")
     NativeNetwork(folder / "start").save(folder)
-    Description(backend=Backend.NATIVE, base="", weights=ScoreWeights(), training={}).write(folder)
+    Description(backend=Backend.NATIVE, base="", view_of="", weights=ScoreWeights(), training={}).write(
+        folder
+    )
     return load_reward_model(folder)
 
 
@@ -64,7 +66,7 @@ def test_the_version_tells_models_apart(model: RewardModel, tmp_path: Path) -> N
         folder = tmp_path / name
         make_tiny(folder / "start", "micro", seed=seed)
         NativeNetwork(folder / "start").save(folder)
-        Description(backend=Backend.NATIVE, base="", weights=weights, training={}).write(folder)
+        Description(backend=Backend.NATIVE, base="", view_of="", weights=weights, training={}).write(folder)
         return load_reward_model(folder).version
 
     assert version("same", 0, ScoreWeights()) == model.version

@@ -1,5 +1,6 @@
 """Training end to end on a toy world, and going on after an interruption to the last bit."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from reward.training import Trainer, TrainOptions, train
 from tests.reward.episodes import toy_episode
 
 EPISODES = [toy_episode(success=number % 2 == 0, number=number, held_out=number >= 8) for number in range(12)]
-DESCRIPTION = Description(backend=Backend.NATIVE, base="", weights=ScoreWeights(), training={})
+DESCRIPTION = Description(backend=Backend.NATIVE, base="", view_of="", weights=ScoreWeights(), training={})
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +65,15 @@ def test_other_options_are_refused(start: Path, tmp_path: Path) -> None:
         other.load(tmp_path)
 
 
+def test_other_data_are_refused(start: Path, tmp_path: Path) -> None:
+    """The figures that the old ones led to would be given out as those of the new ones."""
+    trainer(start).save(tmp_path)
+    description = dataclasses.replace(DESCRIPTION, training={"files": "others"})
+    other = Trainer(NativeNetwork(start), EPISODES, description, TrainOptions(minutes=60, batch_tasks=2))
+    with pytest.raises(ValueError, match="other files"):
+        other.load(tmp_path)
+
+
 def test_without_a_held_out_success_training_is_refused(start: Path) -> None:
     episodes = [episode for episode in EPISODES if not episode.held_out]
     with pytest.raises(ValueError, match="record more"):
@@ -78,7 +88,9 @@ def test_an_adapter_is_trained_alone_and_comes_back(start: Path, tmp_path: Path)
             if "lora_B" in name:
                 parameter.normal_(std=0.2)
     network.save(tmp_path)
-    Description(backend=Backend.NATIVE, base=str(start), weights=ScoreWeights(), training={}).write(tmp_path)
+    Description(
+        backend=Backend.NATIVE, base=str(start), view_of="", weights=ScoreWeights(), training={}
+    ).write(tmp_path)
     views = network.views(EPISODES[0].frames[:3], None)
     instructions = [EPISODES[0].instruction] * 3
     network.module.eval()

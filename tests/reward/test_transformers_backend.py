@@ -16,6 +16,7 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from policy.processing import load_processor
 from reward.checkpoint import Backend, Description, load_reward_model
 from reward.model import ScoreWeights
 from reward.transformers_backend import TransformersNetwork
@@ -27,6 +28,7 @@ TEMPLATE = (
     "{% if part['type'] == 'image' %}<image>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
 )
 FRAMES = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+POLICY = "demo/policy"
 INSTRUCTIONS = ["open the drawer", "put the bowl on the plate and close the door", "push it"]
 
 
@@ -84,7 +86,7 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 
 def test_answers_do_not_depend_on_who_else_is_in_the_batch(base: Path) -> None:
     """Prompts of several lengths are padded on the left; that must not move what is read."""
-    network = TransformersNetwork(str(base), lora_rank=2)
+    network = TransformersNetwork(str(base), view_of=POLICY, lora_rank=2)
     network.module.eval()
     with torch.no_grad():
         together = network.answers(FRAMES, INSTRUCTIONS)
@@ -97,7 +99,7 @@ def test_answers_do_not_depend_on_who_else_is_in_the_batch(base: Path) -> None:
 
 
 def test_only_the_adapter_is_trained_and_comes_back(base: Path, tmp_path: Path) -> None:
-    network = TransformersNetwork(str(base), lora_rank=2)
+    network = TransformersNetwork(str(base), view_of=POLICY, lora_rank=2)
     trained = [name for name, p in network.module.named_parameters() if p.requires_grad]
     assert trained
     assert all("lora_" in name for name in trained)
@@ -107,14 +109,28 @@ def test_only_the_adapter_is_trained_and_comes_back(base: Path, tmp_path: Path) 
                 parameter.normal_(std=0.3)
     network.module.eval()
     network.save(tmp_path)
-    Description(backend=Backend.TRANSFORMERS, base=str(base), weights=ScoreWeights(), training={}).write(
-        tmp_path
-    )
+    Description(
+        backend=Backend.TRANSFORMERS, base=str(base), view_of=POLICY, weights=ScoreWeights(), training={}
+    ).write(tmp_path)
     model = load_reward_model(tmp_path)
     with torch.no_grad():
         expected = ScoreWeights().score(network.answers(FRAMES, INSTRUCTIONS)).numpy()
-        plain = TransformersNetwork(str(base), lora_rank=2)
+        plain = TransformersNetwork(str(base), view_of=POLICY, lora_rank=2)
         plain.module.eval()
         before = ScoreWeights().score(plain.answers(FRAMES, INSTRUCTIONS)).numpy()
     np.testing.assert_allclose(model.score(FRAMES, INSTRUCTIONS, batch_size=2), expected, atol=1e-5)
     assert np.abs(before - expected).max() > 1e-3
+
+
+def test_it_learns_from_what_a_run_will_show_it(base: Path) -> None:
+    """The policy's own view of its main camera, not what was recorded."""
+    network = TransformersNetwork(str(base), view_of=POLICY, lora_rank=2)
+    processor = load_processor(POLICY)
+    raw = np.random.default_rng(1).integers(0, 256, (2, 128, 256, 3), dtype=np.uint8)
+    assert network.cameras == processor.cameras
+    views = network.views(raw, None)
+    assert views.shape == (2, *network.view_shape) == (2, 64, 64, 3)
+    np.testing.assert_array_equal(views[1], processor.view(raw[1])[:, :64])
+    lit = network.views(raw, np.random.default_rng(0)).astype(float)
+    assert lit.shape == views.shape
+    assert np.abs(lit.mean(axis=(1, 2, 3)) / views.mean(axis=(1, 2, 3)) - 1).max() < 0.11
