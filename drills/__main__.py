@@ -111,7 +111,7 @@ def make_reward_model(folder: Path) -> Path:
     made = folder / "reward"
     make_tiny(folder / "start", "micro")
     NativeNetwork(folder / "start").save(made)
-    Description(backend=Backend.NATIVE, base="", weights=ScoreWeights(), training={}).write(made)
+    Description(backend=Backend.NATIVE, base="", view_of="", weights=ScoreWeights(), training={}).write(made)
     return made
 
 

@@ -24,7 +24,7 @@ import h5py
 import numpy as np
 
 from core.types import Start, StateSource, TaskId
-from envs.suites import SUITES, Task, suite_tasks
+from envs.suites import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,17 +116,12 @@ class DemoFile(Sequence[Demo]):
                 (name for name in self._data), key=lambda name: int(name.removeprefix("demo_"))
             )
             self.instruction = _instruction(self._data.attrs)
-            self.bddl_file_name = str(self._data.attrs["bddl_file_name"])
 
     @property
     def settings(self) -> dict[str, Any] | None:
         """How it was recorded; None in a published file."""
         text = self._data.attrs.get("recording")
         return None if text is None else json.loads(text)
-
-    @property
-    def task(self) -> Task:
-        return task_of(self.bddl_file_name)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -150,15 +145,6 @@ class DemoFile(Sequence[Demo]):
 def demo_path(folder: Path, task: Task) -> Path:
     """Where LIBERO looks for a task's demonstrations below its dataset folder."""
     return folder / task.id.suite / f"{task.name}_demo.hdf5"
-
-
-def task_of(bddl_file_name: str) -> Task:
-    """The task whose file this is; only the last two parts of the path count."""
-    suite, name = Path(bddl_file_name).parent.name, Path(bddl_file_name).stem
-    for task in suite_tasks(suite) if suite in SUITES else ():
-        if task.name == name:
-            return task
-    raise ValueError(f"{bddl_file_name!r} is no task of {', '.join(SUITES)}.")
 
 
 def _sweep(path: Path) -> None:

@@ -31,7 +31,7 @@ MAX_BUILT = 12
 class Simulation:
     def __init__(self, task: Task, assets: Path, seed: int, shift: Shift = Shift.NONE) -> None:
         prepare(assets)
-        self.task, self.shift = task, shift
+        self.task = task
         try:
             self.problem = _build(task, seed)
         except (FileNotFoundError, ValueError) as error:

@@ -35,7 +35,6 @@ class World:
         self._env, self.model, self.data = env, env.model, env.data
         robot = env.problem.robots[0]
         self._grip_site = self.model.site(robot.controller.eef_name).id
-        self._finger_joints = np.array(robot._ref_gripper_joint_pos_indexes)
         self._surfaces = {name: self._surface(body) for name, body in self.problem.obj_body_id.items()}
 
     @property
@@ -57,17 +56,7 @@ class World:
     def base_xy(self) -> np.ndarray:
         return self.data.body("robot0_link0").xpos[:2].copy()
 
-    @property
-    def opening(self) -> float:
-        """Distance of the two fingers, 0 to 0.08."""
-        left, right = self.data.qpos[self._finger_joints]
-        return float(left - right)
-
     # Objects, fixtures, regions
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._surfaces)
 
     def position(self, name: str) -> np.ndarray:
         """Of an object's body or of a region's centre."""
