@@ -214,6 +214,25 @@ def test_paused_episodes_that_break_during_an_evaluation_disturb_nobody(tmp_path
     harness.assert_no_chunk_twice_or_torn()
 
 
+def test_a_learner_that_cannot_begin_again_at_first_is_replaced_once_more(tmp_path: Path) -> None:
+    class HardToRestart(FakeLearner):
+        num_tries = 0
+
+        def mend(self, member: int) -> None:
+            self.num_tries += 1
+            if self.num_tries < 3:
+                self._dead = True
+                raise LearnerLostError("its port was taken")
+            super().mend(member)
+
+    learner = HardToRestart(dies_at=2)
+    harness = Harness(tmp_path, ["run.num_updates=4", "run.checkpoint_every=1"], learner=learner)
+    assert harness.controller.run()
+    assert learner.num_tries == 3
+    assert [e["fault"] for e in events_of(tmp_path, "fault")] == ["learner"] * 3
+    harness.assert_no_chunk_twice_or_torn()
+
+
 def test_a_learner_lost_while_it_saves_in_the_end_learns_the_rest_again(tmp_path: Path) -> None:
     class LostInTheEnd(FakeLearner):
         def save(self, root: Path, extra: dict, *, keep: int) -> None:
