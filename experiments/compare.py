@@ -11,13 +11,13 @@ the same policy and are judged on the same published starts. Stop it at any time
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 
 from core.intervals import wilson
-from experiments.rows import Row, difference, load_rows, points, rate, save_rows, train
+from experiments.rows import Row, difference, load_rows, points, practice, rate, save_rows, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -60,19 +60,15 @@ def main() -> int:
             if (name, seed) in known:
                 continue
             print(f"== {name}, seed {seed}", flush=True)
-            found = _run(args.runs / f"{name}-{seed}", seed, VARIANTS[name])
-            if found is None:
+            folder = args.runs / f"{name}-{seed}"
+            if not train(folder, *BUDGET, f"run.seed={seed}", *VARIANTS[name]):
                 return 1
-            rows.append({"variant": name, "seed": seed, "words": VARIANTS[name], "points": found})
+            found = {"points": points(folder), "practice": practice(folder)}
+            rows.append({"variant": name, "seed": seed, "words": VARIANTS[name], **found})
             save_rows(RESULTS, rows)
     print("\n".join(table(rows)))
     _draw(rows)
     return 0
-
-
-def _run(folder: Path, seed: int, words: Sequence[str]) -> list[Row] | None:
-    """What each evaluation of the run found; None if it did not end well."""
-    return points(folder) if train(folder, *BUDGET, f"run.seed={seed}", *words) else None
 
 
 def table(rows: list[Row]) -> list[str]:
@@ -102,19 +98,37 @@ def _pooled(ends: list[tuple[int, int]]) -> tuple[int, int]:
 
 
 def _draw(rows: list[Row]) -> None:
-    """A dot for each run, a bar for the interval of all runs of a variant together."""
+    """Left: success in practice, mean of the seeds and least to most. Right: where each of them ended."""
     shown = [name for name in (*reversed(VARIANTS), START) if _ends(rows, name)]
-    figure, axes = plt.subplots(figsize=(7, 0.8 + 0.4 * len(shown)), layout="constrained")
+    figure, (learning, judged) = plt.subplots(1, 2, figsize=(10, 2 + 0.3 * len(shown)), layout="constrained")
     for height, name in enumerate(shown):
+        color = "gray" if name == START else f"C{list(VARIANTS).index(name)}"
         ends = _ends(rows, name)
-        axes.plot(wilson(*_pooled(ends)), [height, height], color="tab:blue", linewidth=7, alpha=0.25)
-        axes.plot(
-            [successes / episodes for successes, episodes in ends], [height] * len(ends), "o", color="k"
-        )
-    axes.set(xlabel="success on published starts", xlim=(0, 1), ylim=(-0.6, len(shown) - 0.4))
-    axes.set_yticks(range(len(shown)), [name.replace("_", " ") for name in shown])
-    axes.spines[["top", "right"]].set_visible(False)
+        judged.plot(wilson(*_pooled(ends)), [height, height], color=color, linewidth=7, alpha=0.25)
+        judged.plot([k / n for k, n in ends], [height] * len(ends), "o", color=color)
+        curves = [_smoothed(row["practice"]) for row in rows if row["variant"] == name and "practice" in row]
+        if curves:
+            steps = np.linspace(0, min(curve[0][-1] for curve in curves), 100)
+            rates = np.array([np.interp(steps, *curve) for curve in curves])
+            learning.plot(steps / 1000, rates.mean(axis=0), color=color)
+            learning.fill_between(steps / 1000, rates.min(axis=0), rates.max(axis=0), color=color, alpha=0.12)
+    learning.set(xlabel="thousand environment steps", ylabel="success in practice", ylim=(0, 1))
+    judged.set(xlabel="success on published starts", xlim=(0, 1), ylim=(-0.6, len(shown) - 0.4))
+    judged.set_yticks(range(len(shown)), [name.replace("_", " ") for name in shown])
+    for axes in (learning, judged):
+        axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(FIGURE, dpi=130)
+
+
+def _smoothed(updates: list[Row]) -> tuple[np.ndarray, np.ndarray]:
+    """Environment steps, and success over the episodes of five updates."""
+    steps, success, episodes = (
+        np.array([update[key] for update in updates], dtype=float)
+        for key in ("env_steps", "success", "episodes")
+    )
+    window = np.ones(5)
+    solved, played = (np.convolve(counts, window, mode="valid") for counts in (success * episodes, episodes))
+    return np.convolve(steps, window / 5, mode="valid"), solved / played
 
 
 if __name__ == "__main__":

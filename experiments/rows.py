@@ -47,15 +47,11 @@ def points(folder: Path) -> list[Row]:
 
     Of one that was made again, because the run went on from an earlier checkpoint, the last counts.
     """
-    steps: dict[int, float] = defaultdict(float)
-    total = 0.0
-    for line in read_lines(folder / "metrics.jsonl"):
-        total += line["rollout/env_steps_per_s"] * line["time/interval_s"]
-        steps[line["update"]] = total
+    steps = _steps(folder)
     found = {
         line["update"]: {
             "update": line["update"],
-            "env_steps": round(steps[line["update"]]),
+            "env_steps": steps[line["update"]],
             "successes": sum(episode["success"] for episode in line["episodes"]),
             "episodes": len(line["episodes"]),
         }
@@ -63,6 +59,30 @@ def points(folder: Path) -> list[Row]:
         if line["kind"] == "evaluation"
     }
     return [found[update] for update in sorted(found)]
+
+
+def practice(folder: Path) -> list[Row]:
+    """Of every update: environment steps until then, and success of the training episodes since the last."""
+    steps = _steps(folder)
+    return [
+        {
+            "env_steps": steps[line["update"]],
+            "success": round(line["rollout/success"], 3),
+            "episodes": round(line["rollout/episodes"]),
+        }
+        for line in read_lines(folder / "metrics.jsonl")
+        if line["rollout/episodes"] > 0
+    ]
+
+
+def _steps(folder: Path) -> dict[int, int]:
+    """Update to the environment steps until then; none before the first."""
+    steps: dict[int, int] = defaultdict(int)
+    total = 0.0
+    for line in read_lines(folder / "metrics.jsonl"):
+        total += line["rollout/env_steps_per_s"] * line["time/interval_s"]
+        steps[line["update"]] = round(total)
+    return steps
 
 
 def rate(successes: int, number: int) -> str:

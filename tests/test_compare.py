@@ -4,12 +4,18 @@ import json
 from pathlib import Path
 
 from experiments.compare import table
-from experiments.rows import points
+from experiments.rows import points, practice
 
 
 def test_evaluations_are_placed_at_the_steps_that_led_to_them(tmp_path: Path) -> None:
     updates = [
-        {"update": number, "rollout/env_steps_per_s": 10.0 * number, "time/interval_s": 2.0}
+        {
+            "update": number,
+            "rollout/env_steps_per_s": 10.0 * number,
+            "time/interval_s": 2.0,
+            "rollout/episodes": float(number - 1),
+            "rollout/success": 0.5 if number > 1 else None,
+        }
         for number in (1, 2, 3)
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in updates))
@@ -22,6 +28,10 @@ def test_evaluations_are_placed_at_the_steps_that_led_to_them(tmp_path: Path) ->
     assert points(tmp_path) == [
         {"update": 0, "env_steps": 0, "successes": 1, "episodes": 2},
         {"update": 2, "env_steps": 60, "successes": 2, "episodes": 2},
+    ]
+    assert practice(tmp_path) == [
+        {"env_steps": 60, "success": 0.5, "episodes": 1},
+        {"env_steps": 120, "success": 0.5, "episodes": 2},
     ]
 
 
