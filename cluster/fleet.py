@@ -87,8 +87,8 @@ class RayFleet:
         """Let every actor take its environments down and finish its videos, then end it."""
         for actor in self._actors:
             actor.stop.remote()
-        ends = [stream.completed() for stream in self._streams.values()]
-        ray.wait(ends, num_returns=len(ends), timeout=STOP_S) if ends else None
+        if ends := [stream.completed() for stream in self._streams.values()]:
+            ray.wait(ends, num_returns=len(ends), timeout=STOP_S)
         for actor in self._actors:
             ray.kill(actor)
 
