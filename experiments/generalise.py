@@ -11,6 +11,7 @@ table of these runs: success before and after on the published starts as they ar
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -31,10 +32,14 @@ def main() -> int:
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="finished, all from one policy")
     parser.add_argument("--episodes", type=int, default=40, help="published starts a task")
     args = parser.parse_args()
+    try:
+        to_judge = policies(args.runs, args.episodes)
+    except ValueError as error:
+        parser.error(str(error))
     rows = load_rows(RESULTS)
     asked = []
     for shift in Shift:
-        for run, words in policies(args.runs, args.episodes).items():
+        for run, words in to_judge.items():
             judged = {"run": run, "judged": words, "shift": shift.value}
             row = next((row for row in rows if row.items() >= judged.items()), None)
             if row is None:
@@ -56,21 +61,21 @@ def policies(runs: list[Path], episodes: int) -> dict[str, str]:
         if found.setdefault("", before) != before:
             raise ValueError(f"{run} began otherwise than {runs[0]}: give them one by one")
         last = (folder.checkpoints / "last").resolve()
-        found[folder.path.name] = f"{before} --adapter {os.path.relpath(last / 'adapter')}"
+        found[folder.path.name] = f"{before} --adapter {shlex.quote(os.path.relpath(last / 'adapter'))}"
     return found
 
 
 def _words(config: Config, episodes: int) -> str:
     env = config.env
-    tasks = " ".join(str(index) for index in env.tasks)
-    scene = f"--suite {env.suite} --tasks {tasks} --assets {env.assets} --render {env.render.value}"
-    return f"{config.policy.checkpoint} {scene} --sample {config.policy.temperature} --episodes {episodes}"
+    tasks = f" --tasks {' '.join(map(str, env.tasks))}" if env.tasks else ""
+    scene = f"--suite {env.suite}{tasks} --assets {shlex.quote(env.assets)} --render {env.render.value}"
+    return f"{shlex.quote(config.policy.checkpoint)} {scene} --sample {config.policy.temperature} --episodes {episodes}"
 
 
 def _judge(words: str, shift: Shift) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         options = ["--shift", shift.value, "--envs", "32", "--out", folder]
-        subprocess.run([sys.executable, "-m", "cli.main", "eval", *words.split(), *options], check=True)
+        subprocess.run([sys.executable, "-m", "cli.main", "eval", *shlex.split(words), *options], check=True)
         (found,) = json.loads(Path(folder, "results.json").read_text())["suites"].values()
     return {
         "successes": found["overall"]["successes"],

@@ -1,5 +1,6 @@
 """The table of what is left of a gain where training never was."""
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def test_a_run_is_judged_with_the_settings_it_was_made_with(tmp_path: Path) -> N
     before, adapter = found["demo"].split(" --adapter ")
     assert before == found[""]
     assert Path(adapter).resolve() == run.checkpoints / "000007" / "adapter"
+
+
+def test_all_tasks_and_names_with_blanks_are_words_of_the_command_too(tmp_path: Path) -> None:
+    words = [f"run.runs_dir={tmp_path}", "run.name=my run", "env.tasks=[]"]
+    run = RunFolder.create(settings.load(BASE, words))
+    found = policies([run.path], 30)
+    assert "--tasks" not in found[""]
+    assert Path(shlex.split(found["my run"])[-1]).resolve() == run.checkpoints / "last" / "adapter"
 
 
 def test_runs_that_began_otherwise_are_not_pooled(tmp_path: Path) -> None:
