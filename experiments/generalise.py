@@ -69,7 +69,8 @@ def _words(config: Config, episodes: int) -> str:
     env = config.env
     tasks = f" --tasks {' '.join(map(str, env.tasks))}" if env.tasks else ""
     scene = f"--suite {env.suite}{tasks} --assets {shlex.quote(env.assets)} --render {env.render.value}"
-    return f"{shlex.quote(config.policy.checkpoint)} {scene} --sample {config.policy.temperature} --episodes {episodes}"
+    how = f"--sample {config.policy.temperature} --episodes {episodes}"
+    return f"{shlex.quote(config.policy.checkpoint)} {scene} {how}"
 
 
 def _judge(words: str, shift: Shift) -> Row:
