@@ -1,8 +1,10 @@
 """What a run survives without any process dying: a full disk, an adapter that is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from cluster.publishing import WeightsError
@@ -70,6 +72,23 @@ def test_a_bad_copy_of_the_adapter_is_sent_again(tmp_path: Path, monkeypatch: py
     assert harness.controller.run()
     lines = list(read_lines(tmp_path / "metrics.jsonl"))
     assert [line["weights/refused"] for line in lines] == [1.0, 0.0]
+
+
+def test_a_replica_that_answers_with_nan_is_found_whichever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The largest of a number and NaN is the number, if they are asked in that order."""
+    harness = Harness(tmp_path, ["run.num_updates=2"])
+    probe = harness.replicas.probe
+
+    def with_a_broken_one(observations: list[Any]) -> list[Any]:
+        (sound,) = probe(observations)
+        broken = [replace(decision, logprobs=decision.logprobs * np.nan) for decision in sound]
+        return [sound, broken]
+
+    monkeypatch.setattr(harness.replicas, "probe", with_a_broken_one)
+    with pytest.raises(WeightsError, match="data of another policy"):
+        harness.controller.run()
 
 
 def test_bad_weights_end_the_run_before_they_are_saved(
