@@ -132,6 +132,21 @@ def test_warmup_fits_it_and_leaves_the_policy_alone(config: Config) -> None:
     assert learner.update(chunks, {}).policy_changed
 
 
+def test_metrics_say_what_came_whatever_it_believed(config: Config) -> None:
+    """λ-returns are mostly its own values: measured by those it would look right however wrong it is."""
+    config.advantage.gamma, config.advantage.lam = 0.9, 0.5
+    config.advantage.bootstrap_time_limit = False
+    learner = build_learner(config)
+    assert learner.critic is not None
+    with torch.no_grad():
+        learner.critic._head.out.bias.fill_(5.0)
+    chunk = make_chunk(learner.processor, 0, 3, TRUNCATED)
+    report = learner.update([replace(chunk, rewards=np.array([0.0, 0.0, 1.0], np.float32))], {})
+    assert report.metrics["learner/return"] == pytest.approx((0.81 + 0.9 + 1.0) / 3)
+    assert report.metrics["learner/explained_variance"] == pytest.approx(0.0)
+    assert report.metrics["learner/value"] == pytest.approx(5.0)
+
+
 def test_it_learns_what_came_not_what_it_believed(config: Config) -> None:
     """Out of time is failed: every decision of a failure is worth zero, whatever lambda says."""
     config.advantage.gamma, config.advantage.lam = 1.0, 0.0
