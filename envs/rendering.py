@@ -11,9 +11,11 @@ size, leaves out what is outside the view, and thins visual meshes out; in softw
 picture is its triangles.
 """
 
+import atexit
 import copy
 import importlib
 import os
+import weakref
 from functools import cache
 from typing import Any
 
@@ -66,6 +68,8 @@ class Renderer:
         if self._context is None:
             self._context = mujoco.MjrContext(self._to_upload, mujoco.mjtFontScale.mjFONTSCALE_100)
             self._to_upload = None
+            _contexts.add(self._context)
+            weakref.finalize(self, _retired.append, self._context).atexit = False
         self._camera.fixedcamid = number = self._model.camera(camera).id
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         if number not in self._sees_sky:
@@ -100,10 +104,6 @@ class Renderer:
         )
         model.geom_group[:], model.site_group[:] = geom_groups, site_groups
 
-    def __del__(self) -> None:
-        if self._context is not None:
-            _retired.append(self._context)
-
 
 def _visible_meshes(model: mujoco.MjModel) -> np.ndarray:
     """Numbers of the geoms that have many triangles."""
@@ -111,6 +111,8 @@ def _visible_meshes(model: mujoco.MjModel) -> np.ndarray:
     return np.nonzero(is_mesh & (model.geom_group != _COLLISION_GROUP))[0]
 
 
+_contexts: set[mujoco.MjrContext] = set()
+"""That hold graphics memory."""
 _retired: list[mujoco.MjrContext] = []
 """Of renderers that are gone, perhaps in a thread without OpenGL: freed where the next picture is taken."""
 
@@ -130,10 +132,25 @@ def _gl_context() -> Any:
     """Not `mujoco.GLContext`: that is fixed by the environment of mujoco's import, which may be long ago."""
     module = importlib.import_module(f"mujoco.{os.environ['MUJOCO_GL']}")
     # OSMesa wants a size even though MuJoCo draws into its own buffer.
-    return module.GLContext(640, 480)
+    context = module.GLContext(640, 480)
+    atexit.register(_close)  # after MuJoCo's own, which ends the display, and so run before it
+    return context
 
 
 def _make_current() -> None:
     _gl_context().make_current()
     while _retired:
-        _retired.pop().free()
+        _free(_retired.pop())
+
+
+def _free(context: mujoco.MjrContext) -> None:
+    _contexts.remove(context)
+    context.free()
+
+
+def _close() -> None:
+    """While Python and OpenGL still stand: drivers crash on what a process half taken apart gives back."""
+    _make_current()
+    for context in list(_contexts):
+        _free(context)
+    _gl_context().free()

@@ -1,5 +1,8 @@
 """Fast pictures, thinner meshes and textures; several models drawn by one process."""
 
+import subprocess
+import sys
+
 import mujoco
 import numpy as np
 import pytest
@@ -64,6 +67,30 @@ def test_what_is_simulated_is_not_thinned_out(env: LiberoEnv) -> None:
     Renderer(env.model, RenderMode.FAST, 16)
     np.testing.assert_array_equal(env.model.mesh_facenum, faces)
     np.testing.assert_array_equal(env.model.tex_width, widths)
+
+
+def test_a_process_that_ends_gives_its_graphics_memory_back_first() -> None:
+    script = """
+import atexit
+import mujoco
+from core.config import RenderMode
+from envs import renderer, rendering
+
+atexit.register(lambda: print(len(rendering._contexts), rendering._gl_context()._context))
+renderer.activate(renderer.probe())
+world = '<mujoco><worldbody><camera name="c"/><geom size="1"/></worldbody></mujoco>'
+model = mujoco.MjModel.from_xml_string(world)
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+kept = [rendering.Renderer(model, RenderMode.EXACT, 64) for _ in range(3)]
+for one in kept:
+    one.picture(data, "c")
+del kept[0]
+print(len(rendering._contexts))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split("\n") == ["3", "0 None", ""]
+    assert done.stderr == ""
 
 
 def test_pictures_may_be_larger_than_libero_draws_by_default(env: LiberoEnv) -> None:
