@@ -15,9 +15,9 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from scipy.stats import ttest_ind
 
-from core.intervals import wilson
-from experiments.rows import Row, difference, load_rows, points, practice, rate, save_rows, train
+from experiments.rows import Row, load_rows, points, practice, save_rows, train
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -26,10 +26,10 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "variants.json"
 FIGURE = HERE.parent / "docs" / "images" / "variants.png"
 BUDGET = ("run.num_updates=27", "eval.before=false", "eval.episodes_per_task=40", "eval.videos=0")
-"""What the demonstration makes in its half an hour (25 to 30 updates): its three runs are `full`.
-
-They have judged the policy that all begin with three times: no other run need do that again."""
-START = "start"
+"""What the demonstration makes in its half an hour (25 to 30 updates). It has judged the policy that all
+begin with three times: no other run need do that again."""
+GIVEN = ("start", "demonstration")
+"""Rows that are not made here: `make demo` before and after, of three seeds and another version."""
 VARIANTS: dict[str, tuple[str, ...]] = {
     "full": (),
     "no_reward_model": ("reward.checkpoint=",),
@@ -73,39 +73,50 @@ def main() -> int:
 
 def table(rows: list[Row]) -> list[str]:
     """Markdown: what all began with and what each variant came to, every seed and all of them together."""
-    lines = ["| variant | by seed, % | together | against `full`, points |", "|---|---|---|---|"]
-    full = _pooled(_ends(rows, "full"))
-    for name in (START, *VARIANTS):
-        ends = _ends(rows, name)
-        if ends:
-            by_seed = ", ".join(f"{100 * successes / episodes:.0f}" for successes, episodes in ends)
-            against = "" if name == "full" or not full[1] else difference(full, _pooled(ends))
-            lines.append(f"| {name} | {by_seed} | {rate(*_pooled(ends))} | {against} |")
+    lines = [
+        "| variant | by seed, % | mean ± standard deviation | against `full`, points |",
+        "|---|---|---|---|",
+    ]
+    full = _percents(rows, "full")
+    for name in (*GIVEN, *VARIANTS):
+        found = _percents(rows, name)
+        if found:
+            by_seed = ", ".join(f"{percent:.0f}" for percent in found)
+            against = "" if name == "full" or not full else difference_of_means(full, found)
+            lines.append(f"| {name} | {by_seed} | {_mean(found)} | {against} |")
     return lines
 
 
-def _ends(rows: list[Row], name: str) -> list[tuple[int, int]]:
-    """(successes, episodes) of every last evaluation; of the START, every one made before training."""
-    if name == START:
-        found = [row["points"][0] for row in rows if row["points"][0]["update"] == 0]
-    else:
-        found = [row["points"][-1] for row in rows if row["variant"] == name]
-    return [(point["successes"], point["episodes"]) for point in found]
+def difference_of_means(before: list[float], after: list[float]) -> str:
+    """In points, with Welch's 95 % interval: a run is one observation, however many episodes judge it."""
+    found = f"{np.mean(after) - np.mean(before):+.0f}"
+    if min(len(before), len(after)) < 2:
+        return found
+    interval = ttest_ind(after, before, equal_var=False).confidence_interval()
+    return f"{found} ({interval.low:+.0f} to {interval.high:+.0f})"
 
 
-def _pooled(ends: list[tuple[int, int]]) -> tuple[int, int]:
-    return sum(successes for successes, _ in ends), sum(episodes for _, episodes in ends)
+def _mean(percents: list[float]) -> str:
+    spread = f" ± {np.std(percents, ddof=1):.0f}" if len(percents) > 1 else ""
+    return f"{np.mean(percents):.0f}{spread}"
+
+
+def _percents(rows: list[Row], name: str) -> list[float]:
+    """Of every last evaluation."""
+    ends = [row["points"][-1] for row in rows if row["variant"] == name]
+    return [100 * end["successes"] / end["episodes"] for end in ends]
 
 
 def _draw(rows: list[Row]) -> None:
-    """Left: success in practice, mean of the seeds and least to most. Right: where each of them ended."""
-    shown = [name for name in (*reversed(VARIANTS), START) if _ends(rows, name)]
+    """Left: success in practice, mean of the seeds and least to most. Right: where each ended."""
+    shown = [name for name in (*reversed(VARIANTS), *reversed(GIVEN)) if _percents(rows, name)]
     figure, (learning, judged) = plt.subplots(1, 2, figsize=(10, 2 + 0.3 * len(shown)), layout="constrained")
     for height, name in enumerate(shown):
-        color = "gray" if name == START else f"C{list(VARIANTS).index(name)}"
-        ends = _ends(rows, name)
-        judged.plot(wilson(*_pooled(ends)), [height, height], color=color, linewidth=7, alpha=0.25)
-        judged.plot([k / n for k, n in ends], [height] * len(ends), "o", color=color)
+        color = "gray" if name in GIVEN else f"C{list(VARIANTS).index(name)}"
+        found = _percents(rows, name)
+        judged.plot([min(found), max(found)], [height, height], color=color, linewidth=7, alpha=0.25)
+        judged.plot(found, [height] * len(found), "o", color=color)
+        judged.plot(np.mean(found), height, "|", color=color, markersize=16)
         curves = [_smoothed(row["practice"]) for row in rows if row["variant"] == name and "practice" in row]
         if curves:
             steps = np.linspace(0, min(curve[0][-1] for curve in curves), 100)
@@ -113,7 +124,7 @@ def _draw(rows: list[Row]) -> None:
             learning.plot(steps / 1000, rates.mean(axis=0), color=color)
             learning.fill_between(steps / 1000, rates.min(axis=0), rates.max(axis=0), color=color, alpha=0.12)
     learning.set(xlabel="thousand environment steps", ylabel="success in practice", ylim=(0, 1))
-    judged.set(xlabel="success on published starts", xlim=(0, 1), ylim=(-0.6, len(shown) - 0.4))
+    judged.set(xlabel="success on published starts, %", xlim=(0, 100), ylim=(-0.6, len(shown) - 0.4))
     judged.set_yticks(range(len(shown)), [name.replace("_", " ") for name in shown])
     for axes in (learning, judged):
         axes.spines[["top", "right"]].set_visible(False)

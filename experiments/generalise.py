@@ -31,6 +31,8 @@ def main() -> int:
     )
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="finished, all from one policy")
     parser.add_argument("--episodes", type=int, default=40, help="published starts a task")
+    shifts = [shift.value for shift in Shift]
+    parser.add_argument("--shifts", nargs="+", default=shifts, choices=shifts, help="all without")
     args = parser.parse_args()
     try:
         to_judge = policies(args.runs, args.episodes)
@@ -38,7 +40,7 @@ def main() -> int:
         parser.error(str(error))
     rows = load_rows(RESULTS)
     asked = []
-    for shift in Shift:
+    for shift in map(Shift, args.shifts):
         for run, words in to_judge.items():
             judged = {"run": run, "judged": words, "shift": shift.value}
             row = next((row for row in rows if row.items() >= judged.items()), None)

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from experiments.compare import table
-from experiments.rows import points, practice
+from experiments.compare import difference_of_means, table
+from experiments.rows import Row, points, practice
 
 
 def test_evaluations_are_placed_at_the_steps_that_led_to_them(tmp_path: Path) -> None:
@@ -35,19 +35,28 @@ def test_evaluations_are_placed_at_the_steps_that_led_to_them(tmp_path: Path) ->
     ]
 
 
-def test_the_table_pools_seeds_and_compares_with_the_full_method() -> None:
-    def point(update: int, successes: int) -> dict:
-        return {"update": update, "successes": successes, "episodes": 40}
+def test_the_table_takes_a_run_for_one_observation_and_compares_with_the_full_method() -> None:
+    def row(variant: str, seed: int, successes: int) -> Row:
+        point = {"update": 27, "successes": successes, "episodes": 40}
+        return {"variant": variant, "seed": seed, "points": [point]}
 
     rows = [
-        {"variant": "full", "seed": 0, "points": [point(0, 16), point(27, 26)]},
-        {"variant": "no_curriculum", "seed": 0, "points": [point(27, 20)]},
-        {"variant": "full", "seed": 1, "points": [point(0, 20), point(27, 30)]},
-        {"variant": "no_curriculum", "seed": 1, "points": [point(27, 28)]},
+        row("start", 0, 18),
+        row("full", 0, 26),
+        row("no_curriculum", 0, 20),
+        row("full", 1, 30),
+        row("no_curriculum", 1, 28),
     ]
     assert table(rows)[2:] == [
-        "| start | 40, 50 | 36 of 80, 45 % (35-56) | -25 (-39 to -10) |",
-        "| full | 65, 75 | 56 of 80, 70 % (59-79) |  |",
-        "| no_curriculum | 50, 70 | 48 of 80, 60 % (49-70) | -10 (-24 to +5) |",
+        "| start | 45 | 45 | -25 |",
+        "| full | 65, 75 | 70 ± 7 |  |",
+        "| no_curriculum | 50, 70 | 60 ± 14 | -10 (-79 to +59) |",
     ]
-    assert table(rows[1:2])[2:] == ["| no_curriculum | 50 | 20 of 40, 50 % (35-65) |  |"]
+    assert table(rows[2:3])[2:] == ["| no_curriculum | 50 | 50 |  |"]
+
+
+def test_the_interval_of_a_difference_is_welchs() -> None:
+    """Means 2 and 6, variances 1 and 4, of three each: standard error (1/3 + 4/3)^(1/2) = 1.291, and
+    (5/3)^2 / ((1/3)^2 / 2 + (4/3)^2 / 2) = 2.94 degrees of freedom, for which t is 3.22: 4 ± 4.16.
+    """
+    assert difference_of_means([1, 2, 3], [4, 6, 8]) == "+4 (-0 to +8)"
