@@ -113,6 +113,7 @@ def test_rates_and_intervals() -> None:
 
 def test_wilson_at_the_edges() -> None:
     """0 of n: from 0 to z²/(n + z²)."""
+    assert wilson(0, 30)[0] == 0  # not -0.0 %
     assert wilson(0, 50) == pytest.approx((0.0, 1.96**2 / (50 + 1.96**2)))
     assert wilson(50, 50) == pytest.approx((50 / (50 + 1.96**2), 1.0))
 
