@@ -72,7 +72,7 @@ def main() -> int:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """Markdown: what all began with and what each variant came to, every seed and all of them together."""
+    """Markdown: what all began with and what each variant came to, by seed and in the mean."""
     lines = [
         "| variant | by seed, % | mean ± standard deviation | against `full`, points |",
         "|---|---|---|---|",
