@@ -1,6 +1,6 @@
 """The loop against its targets, row by row.
 
-    python -m benchmarks.loop [controller parts lockstep tests memory drills] [--policy FOLDER]
+    python -m benchmarks.loop [controller overlap parts lockstep tests memory drills] [--policy FOLDER]
 
 In: nothing (a random tiny policy is made), and which sections to measure; all of them take about an hour on
 two idle cores, most of it in `drills`, which kills every kind of process in turn. Out: a table, and one JSON
@@ -71,6 +71,13 @@ def controller_ms_per_chunk(num_envs: int, num_updates: int = 20, decisions: int
         return (time.process_time() - began) / (num_envs * num_updates) * 1e3
 
 
+def overlap_rows(policy: Path, scratch: Path) -> list[Row]:
+    """What scheduling alone brings, where nobody shares a device."""
+    from benchmarks.loop_overlap import rows
+
+    return rows()
+
+
 def parts_rows(policy: Path, scratch: Path) -> list[Row]:
     from benchmarks.loop_parts import parts_row
 
@@ -111,6 +118,7 @@ def memory_rows(policy: Path, scratch: Path) -> list[Row]:
 
 SECTIONS: dict[str, Callable[[Path, Path], list[Row]]] = {
     "controller": controller_rows,
+    "overlap": overlap_rows,
     "parts": parts_rows,
     "lockstep": lockstep_rows,
     "tests": lambda policy, scratch: exactness_rows(),

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from benchmarks.policy_inputs import observations
-from benchmarks.report import Row, at_least, below, print_report
+from benchmarks.report import Row, at_least, below, print_report, reported
 from core.config import EngineConfig
 from core.types import Adapter, Decision, Observation
 from policy.adapter import add_lora, export_adapter
@@ -117,7 +117,7 @@ def _half_precision(folder: Path) -> Row:
     engine = Engine(folder, config, temperature=TEMPERATURE)
     difference = _difference(policy, policy.model, batch, engine.act(batch))
     engine.close()
-    return Row(name="log-probs, engine against learner, bf16", value=difference, target="", ok=None)
+    return reported("log-probs, engine against learner, bf16", difference)
 
 
 def _throughput(engine: Engine, folder: Path, name: str) -> list[Row]:

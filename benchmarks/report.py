@@ -18,7 +18,7 @@ class Row:
     """None if it could not be measured here; the note says why."""
     target: str
     ok: bool | None
-    """None exactly when there is no value."""
+    """None where there is no target, or no value."""
     note: str = ""
 
 
@@ -28,6 +28,11 @@ def at_least(name: str, value: float, bound: float, note: str = "") -> Row:
 
 def below(name: str, value: float, bound: float, note: str = "") -> Row:
     return Row(name=name, value=value, target=f"< {bound:g}", ok=value < bound, note=note)
+
+
+def reported(name: str, value: float, note: str = "") -> Row:
+    """A figure without a target."""
+    return Row(name=name, value=value, target="", ok=None, note=note)
 
 
 def not_measured(name: str, why: str) -> Row:

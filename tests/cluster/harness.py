@@ -43,6 +43,7 @@ class Harness:
         num_envs: int = 4,
         fleet: Fleet | None = None,
         learner: FakeLearner | None = None,
+        policy: FakePolicy | None = None,
         plan: Callable[[Start], tuple[int, bool]] = varied,
         evaluation: int = 0,
         deaf_times: int = 0,
@@ -58,7 +59,7 @@ class Harness:
                 *words,
             ],
         )
-        self.policy = FakePolicy()
+        self.policy = policy or FakePolicy()
         self.pool = FakePool(num_envs, plan=plan)
         self.fleet = fleet or RolloutLoop(
             self.pool,
