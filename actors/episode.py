@@ -24,8 +24,6 @@ class Episode:
     """Of the chunk being made."""
     frames: list[np.ndarray] = field(default_factory=list)
     """What each decision saw; one more than `decisions` while the next is being made."""
-    scenes: list[np.ndarray] = field(default_factory=list)
-    """What the simulator knew at each frame."""
     decisions: list[Decision] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     chunk_steps: int = 0
@@ -44,11 +42,6 @@ class Episode:
     def awaits_reward(self) -> bool:
         """Whether a decision is being played, as against the episode's first frame being made."""
         return len(self.decisions) > len(self.rewards)
-
-    def show(self, frame: np.ndarray, scene: np.ndarray) -> None:
-        """What the next decision is about."""
-        self.frames.append(frame)
-        self.scenes.append(scene)
 
     def ask(self) -> None:
         """A decision is asked for now."""
@@ -71,10 +64,8 @@ class Episode:
         self.num_steps += num_steps
         self.episode_return += reward
 
-    def seal(
-        self, last_frame: np.ndarray, last_scene: np.ndarray, *, terminated: bool, truncated: bool
-    ) -> TrajectoryChunk:
-        """Everything since the last seal; the last frame and scene are what followed the last decision."""
+    def seal(self, last_frame: np.ndarray, *, terminated: bool, truncated: bool) -> TrajectoryChunk:
+        """Everything since the last seal; `last_frame` is what followed the last decision."""
         chunk = TrajectoryChunk(
             id=f"{self.grant.episode_id}/{self.index}",
             episode_id=self.grant.episode_id,
@@ -90,14 +81,13 @@ class Episode:
             rewards=np.array(self.rewards, np.float32),
             terminated=terminated,
             truncated=truncated,
-            scenes=np.stack([*self.scenes, last_scene]),
             bootstrap_frame=None if terminated else last_frame,
             recorded=self.grant.record,
         )
         self.index += 1
         self.chunk_steps = 0
         self.chunk_decision_s = self.chunk_step_s = 0.0
-        for collected in (self.frames, self.scenes, self.decisions, self.rewards):
+        for collected in (self.frames, self.decisions, self.rewards):
             collected.clear()
         return chunk
 

@@ -156,45 +156,44 @@ class RolloutLoop:
         episode = self._episodes[event.env]
         if self._recorder is not None and episode.grant.record:
             self._recorder.add_frame(episode.grant.episode_id, event.frame, event.info["proprio"])
-        frame, scene = self._view.view(event.frame), event.info["scene"]
+        frame = self._view.view(event.frame)
         if episode.awaits_reward:
             episode.earn(event.reward, event.info["num_steps"] - episode.num_steps)
             if event.terminated or event.truncated:
-                self._end(episode, frame, scene, terminated=event.terminated)
+                self._end(episode, frame, terminated=event.terminated)
                 return
             if self._chunk_is_full(episode):
-                self._seal(episode, frame, scene, None, terminated=False, truncated=False)
-                episode.show(frame, scene)
+                self._seal(episode, frame, None, terminated=False, truncated=False)
+                episode.frames.append(frame)
                 self._paused.add(event.env)
                 return
-        episode.show(frame, scene)
+        episode.frames.append(frame)
         self._ask(episode)
 
     def _chunk_is_full(self, episode: Episode) -> bool:
         return len(episode.rewards) == self._chunk_decisions and not episode.grant.evaluate
 
-    def _end(self, episode: Episode, frame: np.ndarray, scene: np.ndarray, *, terminated: bool) -> None:
+    def _end(self, episode: Episode, frame: np.ndarray, *, terminated: bool) -> None:
         outcome, grant = episode.outcome(success=terminated), episode.grant
         if self._recorder is not None and grant.record:
             outcome = self._recorder.finish(outcome, episode.instruction, episode.surprise)
         if grant.evaluate:
             self._events.append(Evaluated(env=episode.env, slot=grant.slot, outcome=outcome))
         else:
-            self._seal(episode, frame, scene, outcome, terminated=terminated, truncated=not terminated)
+            self._seal(episode, frame, outcome, terminated=terminated, truncated=not terminated)
         self._free(episode.env)
 
     def _seal(
         self,
         episode: Episode,
         frame: np.ndarray,
-        scene: np.ndarray,
         outcome: EpisodeOutcome | None,
         *,
         terminated: bool,
         truncated: bool,
     ) -> None:
         num_steps, decision_s, step_s = episode.chunk_steps, episode.chunk_decision_s, episode.chunk_step_s
-        chunk = episode.seal(frame, scene, terminated=terminated, truncated=truncated)
+        chunk = episode.seal(frame, terminated=terminated, truncated=truncated)
         sealed = Sealed(
             env=episode.env,
             slot=episode.grant.slot,

@@ -109,9 +109,9 @@ class Lockstep:
                 self._restart(step)
         for episode in self._episodes:
             if episode.decisions:
-                last = episode.frames.pop(), episode.scenes.pop()
-                self._sealed.append(episode.seal(*last, terminated=False, truncated=False))
-                episode.show(*last)
+                frame = episode.frames.pop()
+                self._sealed.append(episode.seal(frame, terminated=False, truncated=False))
+                episode.frames.append(frame)
         for phase, seconds in spent.items():
             self.seconds[phase].append(seconds)
         self._train()
@@ -153,17 +153,16 @@ class Lockstep:
         while waiting:
             for event in self._pool.poll(1.0):
                 assert isinstance(event, EnvReady)
-                episode = self._episodes[event.env]
-                frame, scene = self._processor.view(event.frame), event.info["scene"]
+                episode, frame = self._episodes[event.env], self._processor.view(event.frame)
                 if episode.awaits_reward:
                     episode.earn(event.reward, event.info["num_steps"] - episode.num_steps)
                 if event.terminated or event.truncated:
                     self._sealed.append(
-                        episode.seal(frame, scene, terminated=event.terminated, truncated=event.truncated)
+                        episode.seal(frame, terminated=event.terminated, truncated=event.truncated)
                     )
                     self._episodes[event.env] = self._begin(event.env)
                 else:
-                    episode.show(frame, scene)
+                    episode.frames.append(frame)
                     waiting.discard(event.env)
 
     def _restart(self, env: int) -> None:

@@ -234,7 +234,7 @@ def loop_rate(config: Config, times: Durations, num_updates: int) -> tuple[float
 
 
 def lockstep_rate(config: Config, times: Durations) -> float:
-    """Decisions/s of step all, infer all, again and again, and with enough of them train (values included)."""
+    """Decisions/s of step all, infer all, again and again, and with enough of them train, values included."""
     clock = Clock()
     pool, policy = SlowPool(clock, times), SlowPolicy(clock, times)
     starts = (Start(task=TASKS[0], source=StateSource.FRESH, number=number) for number in count())
@@ -276,7 +276,7 @@ def on_every_device(times: Durations) -> Durations:
 
 
 def rows(num_updates: int = 10) -> list[Row]:
-    """The same devices in the same roles; reported only, the best that a lockstep could make of them."""
+    """The same devices in the same roles; reported only, the best that lockstep could make of them."""
     config = settings.load(CLUSTER, [])
     times = durations(config)
     rate, lag = loop_rate(config, times, num_updates)

@@ -22,7 +22,7 @@ import numpy as np
 from cluster.plan import Costs
 from cluster.tasks import chosen_tasks
 from core.config import Config
-from core.types import SCENE_SIZE, Decision, Observation, Start, StateSource, TrajectoryChunk
+from core.types import Decision, Observation, Start, StateSource, TrajectoryChunk
 
 CHUNK_DECISIONS = 16
 """Of the made-up chunks that the learner is measured on."""
@@ -189,7 +189,6 @@ def _made_up_chunk(processor: Any, config: Config, index: int) -> TrajectoryChun
         rewards=np.eye(CHUNK_DECISIONS, dtype=np.float32)[-1],
         terminated=True,
         truncated=False,
-        scenes=np.zeros((CHUNK_DECISIONS + 1, SCENE_SIZE), np.float32),
         bootstrap_frame=None,
     )
 

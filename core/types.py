@@ -1,7 +1,7 @@
 """The words everything shares: what travels between simulator, engine, buffer, reward model and learner.
 
 Shape letters: T decisions of a chunk, A action tokens of a decision (7·K), K environment steps of a decision,
-H W C image height, width, colour channels, S numbers of a scene.
+H W C image height, width, colour channels.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ import numpy as np
 
 MAIN_CAMERA, WRIST_CAMERA = "agentview", "robot0_eye_in_hand"
 """What LIBERO's simulator calls the camera in front of the robot and the one in its hand."""
-SCENE_SIZE = 39
-"""Numbers of a scene: what the simulator knows beside the pictures (envs/scene.py)."""
 
 
 class StateSource(Enum):
@@ -95,8 +93,6 @@ class TrajectoryChunk:
     """The task was solved within the last decision: nothing follows, the value after it is zero."""
     truncated: bool
     """The step limit ended the episode: bootstrap from `bootstrap_frame`."""
-    scenes: np.ndarray
-    """(T + 1, S) float32: what the simulator knew at each decision and after the last; for a critic alone."""
     bootstrap_frame: np.ndarray | None
     """(H, W, 3) uint8: the frame after the last decision; None exactly when `terminated`."""
     recorded: bool = False
@@ -106,7 +102,6 @@ class TrajectoryChunk:
         num_decisions = len(self.frames)
         assert num_decisions > 0
         assert all(len(x) == num_decisions for x in (self.tokens, self.logprobs, self.versions, self.rewards))
-        assert len(self.scenes) == num_decisions + 1
         assert not (self.terminated and self.truncated)
         assert (self.bootstrap_frame is None) == self.terminated
 

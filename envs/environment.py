@@ -4,8 +4,7 @@ In: a Start to reset to, then actions: end-effector translation and rotation in 
 close; (7,) for one step at 20 Hz or (K, 7) for K of them with one picture at the end. Out: observations
 {"frame": (H, W, 3) uint8, turned by 180 degrees; "proprio": (8,) position of the end effector, its
 orientation as axis times angle, the two fingers}. With several cameras, their pictures lie side by side in
-the frame: (H, cameras x W, 3). Infos: "success", "num_steps", "proprio", and as "scene" what a critic may know
-(envs/scene.py).
+the frame: (H, cameras x W, 3).
 
 Success terminates, the step limit truncates. Environments of one task in a process share the built task.
 """
@@ -20,7 +19,6 @@ from core.config import RenderMode, Shift
 from core.types import MAIN_CAMERA, Start
 from envs import renderer, suites
 from envs.physics import ArmControl
-from envs.scene import Scene
 from envs.shifts import moved
 from envs.simulation import simulation
 from envs.starts import initial_state
@@ -66,7 +64,6 @@ class LiberoEnv:
         self._check_cameras()
         self.data = mujoco.MjData(self.model)
         self._shown = mujoco.MjData(self.model)
-        self._scene = Scene(self._simulation)
         self._control = ArmControl(self.model, self.data, self._simulation.arm)
         self._num_steps = 0
 
@@ -147,12 +144,7 @@ class LiberoEnv:
         return np.concatenate([self._shown.site_xpos[arm.site], rotation, fingers])
 
     def _info(self, success: bool) -> dict[str, Any]:
-        return {
-            "success": success,
-            "num_steps": self._num_steps,
-            "proprio": self._proprio(),
-            "scene": self._scene(self._shown),
-        }
+        return {"success": success, "num_steps": self._num_steps, "proprio": self._proprio()}
 
 
 def _axis_angle(quaternion: np.ndarray) -> np.ndarray:

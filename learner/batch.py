@@ -4,7 +4,7 @@ In: sealed chunks and the reward model's scores. Out: flat arrays, model inputs 
 A view is a frame the model looks at: one per decision, and the bootstrap frame of a chunk that did not end in
 success.
 Shape letters: V views of the update, B views of a forward pass, T decisions of a chunk, A action tokens,
-P image patches, C their features, S numbers of a scene.
+P image patches, C their features.
 """
 
 from collections.abc import Callable, Iterator
@@ -58,8 +58,6 @@ class Batch:
     """(V, A); a bootstrap view repeats the last decision's, whose log-probabilities nobody reads."""
     behaviour_logprobs: np.ndarray
     """(V, A) from the engine; zero at bootstrap views."""
-    scenes: np.ndarray
-    """(V, S) what the simulator knew."""
     clock: np.ndarray
     """(V,) decisions of the view's episode that came before it."""
 
@@ -114,7 +112,6 @@ def build_batch(
                 for chunk in chunks
             ]
         ),
-        scenes=np.concatenate([chunk.scenes[:n] for chunk, n in zip(chunks, num_views, strict=True)]),
         clock=np.concatenate(
             [chunk.first_decision + np.arange(n) for chunk, n in zip(chunks, num_views, strict=True)]
         ),

@@ -104,7 +104,7 @@ def evaluate_views(
             if config.learner.kl_coef > 0:
                 reference_VA[rows[real]] = _numpy(engine(inputs, Pass.REFERENCE)["logprobs"])[real]
     pooled_VD = ranks.sum(pooled_VD)
-    seen_VD = pooled_VD if critic is None else critic.seen(pooled_VD, batch.scenes, batch.clock)
+    seen_VD = pooled_VD if critic is None else critic.seen(pooled_VD, batch.clock)
     return Proximal(
         logprobs=ranks.sum(logprobs_VA),
         values=ranks.sum(values_V) if critic is None else critic.values(seen_VD),

@@ -1,14 +1,12 @@
 """A critic beside the policy: a small network, fitted to the returns of the last updates.
 
-In: of every view the mean of what enters the language model, what the simulator knew of the scene, and the
-time; and the return that came. Out: values. The scene, because nobody needs a critic once the policy is
-trained, so it may know more than cameras see; the time, because how much of an episode is left says how
-likely it still is to succeed.
+In: of every view the mean of what enters the language model and the time, and the return that came. Out:
+values. The time, because how much of an episode is left says how likely it still is to succeed.
 It reads no hidden state of the policy and no value of its own, so it is right after a few dozen episodes,
 where a head trained within the policy's epochs follows the luck of each update (docs/algorithm.md). Every
 learner rank holds the same one and fits it to the same data in the same order: nothing is communicated.
 
-Shape letters: V views of an update, N decisions, D width, S numbers of a scene.
+Shape letters: V views of an update, N decisions, D width.
 """
 
 from collections import deque
@@ -19,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from core.config import CriticConfig
-from core.types import SCENE_SIZE
 from learner.value_head import ValueHead
 
 PREFIX = "window/"
@@ -36,17 +33,17 @@ class WindowCritic:
         self._config, self._minibatch_size = config, minibatch_size
         self.dim = dim
         torch.manual_seed(seed)  # alike on every rank
-        self._head = ValueHead(dim + SCENE_SIZE + CLOCK_WIDTH)
+        self._head = ValueHead(dim + CLOCK_WIDTH)
         self._optimizer = torch.optim.AdamW(self._head.parameters(), lr=config.lr, weight_decay=0.0)
         self._window: deque[tuple[Tensor, Tensor]] = deque(maxlen=config.window)
 
-    def seen(self, pooled_VD: np.ndarray, scenes_VS: np.ndarray, clock_V: np.ndarray) -> np.ndarray:
+    def seen(self, pooled_VD: np.ndarray, clock_V: np.ndarray) -> np.ndarray:
         """(V, D) what it reads of the views; what is not finite stays so, for the caller to find."""
         turns_V = clock_V / CLOCK_PERIOD
         so_far_V = np.minimum(clock_V, CLOCK_END) / CLOCK_END
         clock_V3 = 2 * np.stack([2 * so_far_V, np.sin(turns_V), np.cos(turns_V)], axis=1)
         normalized_VD = layer_norm(torch.from_numpy(pooled_VD), (self.dim,)).numpy()
-        return np.concatenate([normalized_VD, scenes_VS, clock_V3], axis=1, dtype=np.float32)
+        return np.concatenate([normalized_VD, clock_V3], axis=1, dtype=np.float32)
 
     @torch.no_grad()
     def values(self, seen_VD: np.ndarray) -> np.ndarray:

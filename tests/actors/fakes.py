@@ -22,9 +22,6 @@ class FakeEnv:
     start: Start | None = None
     steps: int = 0
 
-    def scene(self) -> np.ndarray:
-        return np.array([self.number, self.steps], np.float32)
-
     def frame(self) -> np.ndarray:
         assert self.start is not None
         frame = np.zeros(FRAME_SHAPE, np.uint8)
@@ -88,12 +85,7 @@ class FakePool:
             reward=float(ended and success),
             terminated=ended and success,
             truncated=ended and not success,
-            info={
-                "success": ended and success,
-                "num_steps": fake.steps,
-                "proprio": np.zeros(8),
-                "scene": fake.scene(),
-            },
+            info={"success": ended and success, "num_steps": fake.steps, "proprio": np.zeros(8)},
         )
         self.events.append(event)
 

@@ -59,7 +59,6 @@ def test_a_solved_episode_becomes_one_chunk() -> None:
     assert chunk.id == "e7/0"
     assert chunk.instruction == "task 0"
     assert [tuple(frame[0, 0]) for frame in chunk.frames] == [(1, 0, 7), (1, 1, 7), (1, 2, 7)]
-    assert chunk.scenes.tolist() == [[1, 0], [1, 1], [1, 2], [1, 3]]
     assert chunk.rewards.tolist() == [0, 0, 1]
     assert chunk.versions.tolist() == [4, 4, 4]
     assert chunk.terminated
@@ -99,7 +98,6 @@ def test_chunks_of_a_long_episode_wait_for_grants_and_join_without_a_hole() -> N
     (third,) = only(turn(loop), Sealed)
     assert [chunk.chunk.id for chunk in (first, second, third)] == ["e0/0", "e0/1", "e0/2"]
     assert np.array_equal(first.chunk.bootstrap_frame, second.chunk.frames[0])
-    assert np.array_equal(first.chunk.scenes[-1], second.chunk.scenes[0])
     assert np.array_equal(second.chunk.bootstrap_frame, third.chunk.frames[0])
     assert [piece.num_steps for piece in (first, second, third)] == [2, 2, 1]
     assert [piece.chunk.first_decision for piece in (first, second, third)] == [0, 2, 4]

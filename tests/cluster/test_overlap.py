@@ -1,4 +1,4 @@
-"""Nobody waits whom scheduling could spare it: the loop over parts with devices of their own, simulated time."""
+"""Nobody waits without need: the loop over parts that have devices of their own, in simulated time."""
 
 import pytest
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.config import Config, CriticConfig, CriticKind
-from core.types import SCENE_SIZE, RewardScores, TrajectoryChunk
+from core.types import RewardScores, TrajectoryChunk
 from learner.batch import build_batch
 from learner.build import build_learner
 from learner.distributed import Ranks
@@ -47,12 +47,7 @@ def inputs(number: int, seed: int = 0, *, shift: float = 0.0) -> np.ndarray:
     """What it sees of random views, all at the same time; the first coordinate may lie elsewhere."""
     pooled = np.random.default_rng(seed).normal(size=(number, WIDTH)).astype(np.float32)
     pooled[:, 0] += shift
-    return made().seen(pooled, scenes(number), np.zeros(number))
-
-
-def scenes(number: int) -> np.ndarray:
-    """Nothing is there."""
-    return np.zeros((number, SCENE_SIZE), dtype=np.float32)
+    return made().seen(pooled, np.zeros(number))
 
 
 def test_it_starts_at_zero_and_learns_what_came() -> None:
@@ -80,23 +75,13 @@ def test_it_remembers_earlier_updates_and_forgets_those_before_the_window() -> N
 def test_the_same_picture_is_worth_less_when_little_time_is_left() -> None:
     pooled, clock = np.ones((90, WIDTH), dtype=np.float32), np.arange(90.0) % 45
     critic = made(epochs=200)
-    critic.fit(critic.seen(pooled, scenes(90), clock), 1 - clock / 45, (0,))
-    values = critic.values(critic.seen(pooled[:2], scenes(2), np.array([0.0, 40.0])))
+    critic.fit(critic.seen(pooled, clock), 1 - clock / 45, (0,))
+    values = critic.values(critic.seen(pooled[:2], np.array([0.0, 40.0])))
     assert values == pytest.approx([1, 5 / 45], abs=0.15)
 
 
-def test_it_knows_what_no_picture_shows() -> None:
-    """The same picture at the same time, and the bowl at the plate or far away from it."""
-    pooled, where = np.ones((80, WIDTH), dtype=np.float32), scenes(80)
-    where[::2, 12] = 3.0
-    critic = made(epochs=200)
-    seen = critic.seen(pooled, where, np.zeros(80))
-    critic.fit(seen, where[:, 12] / 3, (0,))
-    assert critic.values(seen)[:2] == pytest.approx([1, 0], abs=0.1)
-
-
 def test_a_long_episode_s_time_does_not_drown_the_picture() -> None:
-    seen = made().seen(np.ones((2, WIDTH), dtype=np.float32), scenes(2), np.array([90.0, 520.0]))
+    seen = made().seen(np.ones((2, WIDTH), dtype=np.float32), np.array([90.0, 520.0]))
     assert np.abs(seen).max() <= 4
 
 
@@ -124,8 +109,7 @@ def test_the_time_goes_on_from_one_piece_of_an_episode_to_the_next(config: Confi
         index=1,
         first_decision=2,
         **{
-            name: getattr(whole, name)[2:]
-            for name in ("frames", "tokens", "logprobs", "versions", "rewards", "scenes")
+            name: getattr(whole, name)[2:] for name in ("frames", "tokens", "logprobs", "versions", "rewards")
         },
     )
     of_whole, of_rest = seen_of(learner, config, [whole]), seen_of(learner, config, [rest])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from core.config import Config
-from core.types import SCENE_SIZE, Observation, Start, StateSource, TaskId, TrajectoryChunk
+from core.types import Observation, Start, StateSource, TaskId, TrajectoryChunk
 from learner.build import build_learner
 from learner.learner import Learner
 from policy.processing import Processor
@@ -36,7 +36,6 @@ def make_chunk(
         rewards=np.eye(num_decisions, dtype=np.float32)[-1] * (ending == TERMINATED),
         terminated=ending == TERMINATED,
         truncated=ending == TRUNCATED,
-        scenes=rng.normal(size=(num_decisions + 1, SCENE_SIZE)).astype(np.float32),
         bootstrap_frame=None if ending == TERMINATED else frames[-1],
     )
 

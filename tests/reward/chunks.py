@@ -24,6 +24,5 @@ def make_chunk(frames: np.ndarray, rewards: list[float], *, terminated: bool) ->
         rewards=np.array(rewards, np.float32),
         terminated=terminated,
         truncated=not terminated,
-        scenes=np.zeros((num + 1, 0), np.float32),
         bootstrap_frame=None if terminated else frames[num],
     )
