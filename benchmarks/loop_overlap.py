@@ -230,7 +230,7 @@ def loop_rate(config: Config, times: Durations, num_updates: int) -> tuple[float
         Harness(Path(folder), words, fleet=fleet, learner=learner, policy=policy).controller.run()
     decisions_an_update = sum(chunk.num_decisions for chunk in learner.trained) / len(learner.ended)
     measured_s = learner.ended[-1] - learner.ended[SETTLING_UPDATES - 1]
-    return num_updates * decisions_an_update / measured_s, max(learner.lags)
+    return num_updates * decisions_an_update / measured_s, int(max(learner.lags))
 
 
 def lockstep_rate(config: Config, times: Durations) -> float:
