@@ -245,6 +245,7 @@ def lockstep_rate(config: Config, times: Durations) -> float:
         waiting = times.num_envs
         while waiting:
             for event in pool.poll(PATIENCE_S):
+                assert isinstance(event, EnvReady)
                 if event.terminated or event.truncated:
                     pool.reset(event.env, next(starts))
                 else:
