@@ -9,7 +9,7 @@ import io
 import json
 import os
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +56,8 @@ class Recorder:
         """
         episode = self._open.pop(outcome.episode_id)
         outcome = dataclasses.replace(outcome, video=f"{self._folder.name}/{outcome.episode_id}.mp4")
-        self._writer.submit(self._write, outcome, instruction, list(surprise), episode)
+        written = self._writer.submit(self._write, outcome, instruction, list(surprise), episode)
+        written.add_done_callback(_tell_failure)
         return outcome
 
     def discard(self, episode_id: str) -> None:
@@ -105,3 +106,9 @@ def _write_whole(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(content)
     os.replace(temporary, path)
+
+
+def _tell_failure(written: "Future[None]") -> None:
+    """A full disk costs a recording, not the episode."""
+    if (error := written.exception()) is not None:
+        print(f"an episode was not recorded: {error}", flush=True)

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from actors.engine_policy import EnginePolicy
 from actors.messages import Grant, Idle, Sealed
 from actors.rollout import RolloutLoop
 from benchmarks.report import Row, at_least
 from cluster.measurement import InstantPolicy
 from core.config import EngineConfig
-from core.types import Decision, Observation, Start, StateSource, TaskId
+from core.types import Observation, Start, StateSource, TaskId
 from envs.assets import resolve_assets
 from envs.vector import EnvPool
 from policy.engine import Engine
@@ -36,21 +37,6 @@ def parts_row(policy: Path, seconds: float) -> Row:
     engine.close()
     note = f"{loop:.1f} decisions/s; environments alone {environments:.1f}, engine alone {served:.1f}"
     return at_least("loop / the smaller of its parts alone", loop / min(environments, served), 0.85, note)
-
-
-class EnginePolicy:
-    """A `PolicyClient` over an engine in this process."""
-
-    patience_s = 0.0
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def submit(self, key: int, observation: Observation, *, greedy: bool, seed: int) -> None:
-        self._engine.submit(key, observation, greedy, seed)
-
-    def poll(self, timeout_s: float) -> list[tuple[int, Decision]]:
-        return self._engine.step() if self._engine.num_waiting else []  # type: ignore[return-value]
 
 
 def some_tokens(processor: Processor) -> np.ndarray:

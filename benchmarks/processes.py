@@ -66,4 +66,5 @@ def _family(pid: int) -> list[tuple[str, float]]:
 
 
 def _title(line: str, named: str) -> str:
-    return line.split(".")[0].removeprefix("ray::") if named == "ray::" else named
+    """Ray pads an actor's title with spaces."""
+    return line.split(".")[0].removeprefix("ray::").strip() if named == "ray::" else named

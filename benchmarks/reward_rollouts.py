@@ -7,7 +7,6 @@ read, with a video beside every episode.
 """
 
 import argparse
-from collections import deque
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
@@ -15,15 +14,12 @@ from pathlib import Path
 import torch
 
 from actors.environments import make_loop
-from actors.messages import Dropped, Evaluated, Grant, Idle, Sealed
-from actors.rollout import RolloutLoop
+from actors.evaluator import evaluate
 from actors.torch_policy import TorchPolicy
 from core.config import Config, EnvConfig, PolicyConfig
-from core.types import Start, StateSource, TaskId
+from core.types import EpisodeOutcome, Start, StateSource, TaskId
 from envs.suites import suite_tasks
 from reward.episodes import is_held_out
-
-POLL_S = 1.0
 
 
 def main() -> None:
@@ -54,12 +50,13 @@ def main() -> None:
     ]
     loop = make_loop(config, policy, args.out)
     try:
-        for event in play(loop, [_grant(slot, start) for slot, start in enumerate(chosen)]):
-            assert event.outcome is not None  # episodes are played whole
-            outcome = event.outcome
-            print(f"{outcome.start}: {'success' if outcome.success else 'failure'}", flush=True)
+        evaluate(loop, chosen, greedy=False, num_recorded=len(chosen), on_outcome=_say)
     finally:
         loop.close()
+
+
+def _say(outcome: EpisodeOutcome, num_left: int) -> None:
+    print(f"{outcome.start}: {'success' if outcome.success else 'failure'}, {num_left} left", flush=True)
 
 
 def starts(suite: str, task: int, first: int, held_out: bool) -> Iterator[Start]:
@@ -68,26 +65,6 @@ def starts(suite: str, task: int, first: int, held_out: bool) -> Iterator[Start]
         start = Start(task=TaskId(suite=suite, index=task), source=StateSource.FRESH, number=number)
         if is_held_out(str(start)) or not held_out:
             yield start
-
-
-def _grant(slot: int, start: Start) -> Grant:
-    name = str(start).replace("/", "-")
-    return Grant(slot=slot, episode_id=name, start=start, evaluate=True, record=True)
-
-
-def play(loop: RolloutLoop, grants: list[Grant]) -> Iterator[Evaluated | Sealed]:
-    """Ends of episodes as they come; one that its environment dropped has none."""
-    waiting, num_open = deque(grants), 0
-    while waiting or num_open:
-        for event in loop.poll(POLL_S):
-            if isinstance(event, Idle) and waiting:
-                loop.go(event.env, waiting.popleft())
-                num_open += 1
-            elif isinstance(event, Dropped):
-                num_open -= 1
-            elif isinstance(event, Evaluated | Sealed):
-                num_open -= 1
-                yield event
 
 
 if __name__ == "__main__":

@@ -11,16 +11,15 @@ A published checkpoint is evaluated by its hub name, on `--render exact --assets
 import argparse
 import json
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import RenderMode, Shift
+from core.config import Config, EnvConfig, PolicyConfig, RenderMode, RunConfig, Shift
 
 if TYPE_CHECKING:
+    from actors.eval_report import EvalReport
     from core.types import EpisodeOutcome, Start
     from policy.engine import Engine
-    from policy.evaluate import EvalReport
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Shift.NONE.value,
         help="move the camera, dim the light, move arm and objects, or say it in other words",
     )
-    parser.add_argument("--videos", type=int, default=0, help="episodes to film, spread over all")
-    parser.add_argument("--out", type=Path, help="folder for results.json and videos")
+    parser.add_argument("--videos", type=int, default=0, help="episodes to record, spread over all")
+    parser.add_argument("--out", type=Path, help="folder for results.json and recorded episodes")
     parser.add_argument("--assets", default="auto", help="auto, primitive, libero, or a folder")
     parser.add_argument(
         "--render",
@@ -68,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
     if args.videos and args.out is None:
         raise ValueError("--videos needs --out, the folder to write them to")
     starts = {suite: _starts(args, suite) for suite in args.suite}
-    assets = resolve_assets(args.assets)
+    resolve_assets(args.assets)  # a wrong one is refused now, not after the engine's start
     began = time.monotonic()
     engine = _start_engine(args)
-    reports = {suite: _evaluate(args, engine, assets, suite, starts[suite]) for suite in args.suite}
+    reports = {suite: _evaluate(args, engine, suite, starts[suite]) for suite in args.suite}
     engine.close()
     for report in reports.values():
         print(report.table())
@@ -82,8 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _starts(args: argparse.Namespace, suite: str) -> list["Start"]:
     from core.types import TaskId
-    from envs.suites import suite_tasks, task
-    from policy.evaluate import published_starts
+    from envs.suites import published_starts, suite_tasks, task
 
     chosen = [task(TaskId(suite=suite, index=index)) for index in args.tasks or ()]
     return published_starts(chosen or suite_tasks(suite), args.episodes)
@@ -101,39 +99,43 @@ def _start_engine(args: argparse.Namespace) -> "Engine":
     return engine
 
 
-def _evaluate(
-    args: argparse.Namespace, engine: "Engine", assets: Path, suite: str, starts: list["Start"]
-) -> "EvalReport":
-    from envs.shifts import reworded
-    from envs.simulator import LiberoSimulator
-    from envs.vector import EnvPool
-    from policy.evaluate import evaluate
-    from policy.processing import load_processor
+def _evaluate(args: argparse.Namespace, engine: "Engine", suite: str, starts: list["Start"]) -> "EvalReport":
+    from actors.engine_policy import EnginePolicy
+    from actors.environments import make_loop
+    from actors.eval_report import EvalReport
+    from actors.evaluator import evaluate
 
-    shift = Shift(args.shift)
-    processor = load_processor(args.checkpoint, suite)
-    num_envs = min(args.envs, len(starts))
-    with EnvPool(
-        num_envs,
-        num_workers=min(args.workers, num_envs),
-        assets=assets,
-        render=RenderMode(args.render),
-        size=processor.render_size,
-        cameras=processor.cameras,
-        simulator=partial(LiberoSimulator, shift=shift),
-    ) as pool:
-        return evaluate(
-            engine,
-            processor,
-            pool,
+    loop = make_loop(
+        _config(args, suite, min(args.envs, len(starts))),
+        EnginePolicy(engine),
+        (args.out or Path()) / "episodes",
+        shift=Shift(args.shift),
+    )
+    try:
+        outcomes = evaluate(
+            loop,
             starts,
             greedy=args.sample is None,
-            seed=args.seed,
-            num_videos=args.videos,
-            video_folder=args.out,
+            num_recorded=args.videos,
             on_outcome=_print_outcome,
-            wording=reworded if shift is Shift.WORDING else str,
         )
+    finally:
+        loop.close()
+    return EvalReport(outcomes=outcomes)
+
+
+def _config(args: argparse.Namespace, suite: str, num_envs: int) -> Config:
+    return Config(
+        run=RunConfig(seed=args.seed),
+        env=EnvConfig(
+            suite=suite,
+            assets=args.assets,
+            render=RenderMode(args.render),
+            envs_per_actor=num_envs,
+            workers_per_actor=min(args.workers, num_envs),
+        ),
+        policy=PolicyConfig(checkpoint=args.checkpoint),
+    )
 
 
 def _print_outcome(outcome: "EpisodeOutcome", num_left: int) -> None:

@@ -109,14 +109,17 @@ def _with(config: "Config", plan: "Plan") -> "Config":
 
 
 def _fitting(config: "Config", plan: "Plan") -> list[str]:
-    """What must change with them: room in the buffer for every environment, minibatches that divide."""
+    """What must change with them: room in the buffer for every environment, minibatches that divide.
+
+    The update that is being trained keeps its share of the buffer.
+    """
     learner, buffer = config.learner, config.buffer
     words = []
     minibatch = -(-learner.minibatch_size // plan.num_ranks) * plan.num_ranks
     if minibatch != learner.minibatch_size:
         words.append(f"learner.minibatch_size={minibatch}")
     envs = plan.num_actors * plan.envs_per_actor
-    room = -(-envs * buffer.chunk_decisions // (buffer.max_lag + 1))
+    room = -(-envs * buffer.chunk_decisions // max(1, buffer.max_lag))
     if room > learner.decisions_per_update:
         words.append(f"learner.decisions_per_update={room}")
     return words

@@ -7,8 +7,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from actors.evaluator import evaluate
-from actors.messages import Dropped, Event, Failed, Fleet, Grant, Idle, Sealed
+from actors.evaluator import evaluation, play
+from actors.messages import Dropped, Evaluated, Event, Failed, Fleet, Grant, Idle, Sealed
 from cluster.buffer import TrajectoryBuffer
 from cluster.curriculum import Curriculum
 from cluster.parts import Fault
@@ -97,18 +97,15 @@ class Rollouts:
             tend()
             return self._poll()
 
-        outcomes = evaluate(
-            starts,
-            name=name,
-            idle=idle,
-            greedy=greedy,
-            num_recorded=num_recorded,
-            go=self._fleet.go,
-            poll=poll,
-            told_to_stop=lambda: self._supervisor.told_to_stop,
-        )
+        names = [f"{name}-{number:04d}" for number in range(len(starts))]
+        grants = evaluation(starts, names, greedy=greedy, num_recorded=num_recorded)
+        outcomes: dict[int, EpisodeOutcome] = {}
+        for ended in play(grants, idle=idle, go=self._fleet.go, poll=poll):
+            outcomes.update({event.slot: event.outcome for event in ended if isinstance(event, Evaluated)})
+            if self._supervisor.told_to_stop:
+                break
         self._asking.update(dict.fromkeys(sorted(idle)))
-        return outcomes
+        return [outcomes[n] for n in range(len(starts))] if len(outcomes) == len(starts) else None
 
     def _poll(self) -> list[Event]:
         events = self._fleet.poll(POLL_S)

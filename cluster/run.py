@@ -15,12 +15,12 @@ from cluster.ray_settings import prepare_local
 from cluster.rollouts import Rollouts
 from cluster.scoring import Scoring
 from cluster.supervision import Supervisor, interrupt_on_sigterm
-from cluster.tasks import chosen_tasks, evaluation_starts, max_chunk_decisions
+from cluster.tasks import chosen_tasks, max_chunk_decisions
 from core.config import AdvantageKind, Config, Mode, TrainingStates
 from core.metrics import MetricsWriter, read_lines
 from core.runfolder import RunFolder
-from core.types import StateSource
-from envs.suites import NUM_PUBLISHED_STATES, Task
+from core.types import NUM_PUBLISHED_STATES, StateSource
+from envs.suites import Task, published_starts
 from policy.processing import load_processor
 
 
@@ -89,7 +89,7 @@ def controller(
         supervisor=supervisor,
         progress=progress,
         writer=writer,
-        evaluation_starts=evaluation_starts(tasks, config.eval.episodes_per_task),
+        evaluation_starts=published_starts(tasks, config.eval.episodes_per_task),
         num_updates=start.number,
         num_evaluated=num_evaluated,
     )

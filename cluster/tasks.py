@@ -1,13 +1,13 @@
 """The tasks of a run, and what follows from them.
 
-In: settings and the policy's number of steps per decision. Out: tasks, evaluation starts, the longest
-chunk.
+In: settings and the policy's number of steps per decision. Out: tasks, the longest chunk and episode, what
+the learner pays.
 """
 
 from core.config import Config
-from core.types import Start, StateSource, TaskId
+from core.types import TaskId
 from envs import suites
-from envs.suites import NUM_PUBLISHED_STATES, Task
+from envs.suites import Task
 from learner.batch import RewardFunction, environment_rewards
 from policy.processing import load_processor
 from reward.shaping import ShapedRewards
@@ -19,19 +19,6 @@ def chosen_tasks(config: Config) -> list[Task]:
     if not config.env.tasks:
         return suites.suite_tasks(suite)
     return [suites.task(TaskId(suite=suite, index=index)) for index in config.env.tasks]
-
-
-def evaluation_starts(tasks: list[Task], episodes_per_task: int) -> list[Start]:
-    """The first published states of every task."""
-    if episodes_per_task > NUM_PUBLISHED_STATES:
-        raise ValueError(
-            f"eval.episodes_per_task={episodes_per_task}: a task has {NUM_PUBLISHED_STATES} published states"
-        )
-    return [
-        Start(task=task.id, source=StateSource.PUBLISHED, number=number)
-        for task in tasks
-        for number in range(episodes_per_task)
-    ]
 
 
 def max_chunk_decisions(config: Config, tasks: list[Task], steps_per_decision: int) -> int:

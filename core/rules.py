@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from core.config import AdvantageKind, Config, CriticKind, CurriculumKind, Mode, Shaping
+from core.types import NUM_PUBLISHED_STATES
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,11 @@ def _check_together(config: Config) -> None:
         config.env.workers_per_actor <= config.env.envs_per_actor,
         f"env.workers_per_actor={config.env.workers_per_actor} is more than "
         f"env.envs_per_actor={config.env.envs_per_actor}: the rest would idle",
+    )
+    _require(
+        config.eval.episodes_per_task <= NUM_PUBLISHED_STATES,
+        f"eval.episodes_per_task={config.eval.episodes_per_task}: "
+        f"a task has {NUM_PUBLISHED_STATES} published states",
     )
     grouped = advantage.kind is not AdvantageKind.GAE
     _require(

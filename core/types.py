@@ -20,6 +20,10 @@ class StateSource(Enum):
     FRESH = "fresh"
 
 
+NUM_PUBLISHED_STATES = 50
+"""Of each task, in every suite."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskId:
     """One task of a LIBERO suite; the short name used in configuration, metrics and file names."""

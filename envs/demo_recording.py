@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from core.config import RenderMode
-from core.types import MAIN_CAMERA, WRIST_CAMERA, Start, StateSource, TaskId
+from core.types import MAIN_CAMERA, NUM_PUBLISHED_STATES, WRIST_CAMERA, Start, StateSource, TaskId
 from envs.assets import resolve_assets
 from envs.demos import Demo, DemoFile, DemoWriter, demo_path
 from envs.environment import LiberoEnv
 from envs.expert import Expert
 from envs.orphans import die_with
-from envs.suites import NUM_PUBLISHED_STATES, task
+from envs.suites import task
 
 STEPS_AFTER_SUCCESS = 15
 """Success fires while an object is still held: letting go is part of the lesson."""

@@ -12,9 +12,9 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from core.types import Start, StateSource
+from core.types import NUM_PUBLISHED_STATES, Start, StateSource
 from envs.simulation import Simulation, numpy_seed
-from envs.suites import NUM_PUBLISHED_STATES, published_states
+from envs.suites import published_states
 
 MAX_SEED = 2**32 - 1
 _ARM_NOISE = 0.02

@@ -14,6 +14,7 @@ import io
 import pickle
 import re
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from core.types import TaskId
+from core.types import NUM_PUBLISHED_STATES, Start, StateSource, TaskId
 
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90")
 
@@ -33,7 +34,6 @@ MAX_STEPS = {
     "libero_10": 520,
     "libero_90": 400,
 }
-NUM_PUBLISHED_STATES = 50
 
 _DISTRIBUTION = "hf-libero"
 _TASK_MAP = "libero/libero/benchmark/libero_suite_task_map.py"
@@ -70,6 +70,17 @@ def task(task_id: TaskId) -> Task:
 
 def suite_tasks(suite: str) -> list[Task]:
     return [task(TaskId(suite=suite, index=index)) for index in range(len(_task_names(suite)))]
+
+
+def published_starts(tasks: Sequence[Task], episodes: int) -> list[Start]:
+    """The first `episodes` published states of every task."""
+    if not 1 <= episodes <= NUM_PUBLISHED_STATES:
+        raise ValueError(f"episodes per task is 1 to {NUM_PUBLISHED_STATES} published states, got {episodes}")
+    return [
+        Start(task=task.id, source=StateSource.PUBLISHED, number=number)
+        for task in tasks
+        for number in range(episodes)
+    ]
 
 
 @cache

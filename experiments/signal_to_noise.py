@@ -24,9 +24,9 @@ import numpy as np
 import torch
 
 from actors.environments import make_loop
+from actors.evaluator import play_with
 from actors.messages import Grant, Sealed
 from actors.torch_policy import TorchPolicy
-from benchmarks.reward_rollouts import play
 from cluster.tasks import chosen_tasks, reward_function
 from core import settings
 from core.config import Config, CriticKind
@@ -92,7 +92,7 @@ def played(config: Config, number: int) -> Iterator[TrajectoryChunk]:
     with tempfile.TemporaryDirectory() as folder:
         loop = make_loop(config, policy, Path(folder))
         try:
-            for done, event in enumerate(play(loop, grants), 1):
+            for done, event in enumerate(play_with(loop, grants), 1):
                 assert isinstance(event, Sealed)
                 print(f"\rplayed {done} of {number} episodes", end="", flush=True)
                 yield event.chunk

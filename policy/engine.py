@@ -79,7 +79,7 @@ class Engine:
         seed = next(self._seeds) if seed is None else seed
         self._waiting.append(_Request(key=key, observation=observation, greedy=greedy, seed=seed))
 
-    def step(self) -> list[tuple[Hashable, Decision]]:
+    def step(self) -> list[tuple[Any, Decision]]:
         """Advance every running decision by one token; returns those that are complete."""
         started = time.perf_counter()
         self._swap_if_idle()
@@ -185,7 +185,7 @@ class Engine:
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
 
-    def _decision(self, output: Any) -> tuple[Hashable, Decision]:
+    def _decision(self, output: Any) -> tuple[Any, Decision]:
         request = self._running.pop(output.request_id)
         (completion,) = output.outputs
         tokens = np.asarray(completion.token_ids, np.int32) + np.int32(self._config.action_ids.start)

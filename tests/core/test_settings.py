@@ -89,6 +89,7 @@ def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> No
     [
         (["advantage.kind=grpo", "buffer.chunk_decisions=8"], "buffer.chunk_decisions=0"),
         (["learner.num_ranks=3"], "must be a multiple of learner.num_ranks=3"),
+        (["eval.episodes_per_task=51"], "a task has 50 published states"),
         (["reward.checkpoint=x", "reward.shaping=additive"], "advantage.bootstrap_time_limit=true"),
     ],
 )

@@ -75,7 +75,7 @@ class FakeEnv:
         return {"frame": np.full((self._size, self._size, 3), self._num_steps, dtype=np.uint8)}
 
     def _info(self, success: bool) -> dict[str, Any]:
-        return {"success": success, "num_steps": self._num_steps}
+        return {"success": success, "num_steps": self._num_steps, "proprio": np.zeros(8)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,41 +2,41 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from actors.eval_report import EvalReport
+from actors.evaluator import MAX_ATTEMPTS, evaluate
+from actors.recorder import Recorder
+from actors.rollout import RolloutLoop
 from core.config import RenderMode
 from core.intervals import wilson
 from core.types import Decision, EpisodeOutcome, Observation, Start, StateSource, TaskId
-from envs.suites import task
+from envs.suites import published_starts, task
 from envs.vector import EnvPool
-from policy.evaluate import MAX_ATTEMPTS, EvalReport, evaluate, published_starts
 from tests.envs.fakes import DIE, MAX_STEPS, SUCCEED, FakeSimulator, command
 
 Rule = Callable[[Observation, int], float]
 """What the fake policy commands, given what it sees and the seed it was asked with."""
 
 
-class FakeSampler:
-    """Answers the oldest two requests of each step by a rule."""
+class RulePolicy:
+    """Answers the oldest two requests of each poll by a rule."""
+
+    patience_s = 0.0
 
     def __init__(self, rule: Rule) -> None:
         self._rule = rule
-        self._requests: list[tuple[Any, Observation, int]] = []
+        self._requests: list[tuple[int, Observation, int]] = []
         self.asked: list[tuple[str, bool, int]] = []
 
-    @property
-    def num_waiting(self) -> int:
-        return len(self._requests)
-
-    def submit(self, key: Any, observation: Observation, greedy: bool, seed: int) -> None:
+    def submit(self, key: int, observation: Observation, *, greedy: bool, seed: int) -> None:
         self._requests.append((key, observation, seed))
         self.asked.append((observation.instruction, greedy, seed))
 
-    def step(self) -> list[tuple[Any, Decision]]:
+    def poll(self, timeout_s: float) -> list[tuple[int, Decision]]:
         answered, self._requests = self._requests[:2], self._requests[2:]
         return [(key, self._decision(self._rule(observation, seed))) for key, observation, seed in answered]
 
@@ -45,36 +45,51 @@ class FakeSampler:
         return Decision(tokens=np.array([number]), logprobs=np.zeros(1, np.float32), version=3)
 
 
-class FakeProcessor:
+class CommandView:
     """Tokens are the fake environment's commands."""
 
-    config = SimpleNamespace(steps_per_decision=1)
+    def view(self, raw_frame: np.ndarray) -> np.ndarray:
+        return raw_frame
 
-    def view(self, frame: np.ndarray) -> np.ndarray:
-        return frame
-
-    def decode(self, tokens: np.ndarray) -> np.ndarray:
-        return command(tokens[0])
+    def decode(self, tokens_A: np.ndarray) -> np.ndarray:
+        return command(tokens_A[0])
 
 
 TASKS = [task(TaskId(suite="libero_spatial", index=index)) for index in (0, 1)]
 
 
 def run(
-    rule: Rule, *, num_envs: int = 3, episodes: int = 4, **options: Any
-) -> tuple[EvalReport, FakeSampler]:
-    sampler = FakeSampler(rule)
-    with EnvPool(
+    rule: Rule,
+    *,
+    num_envs: int = 3,
+    episodes: int = 4,
+    seed: int = 0,
+    folder: Path | None = None,
+    **options: Any,
+) -> tuple[EvalReport, RulePolicy]:
+    policy = RulePolicy(rule)
+    pool = EnvPool(
         num_envs,
         num_workers=2 if num_envs > 1 else 1,
         assets=Path("none"),
         render=RenderMode.FAST,
         size=32,
         simulator=FakeSimulator,
-    ) as pool:
-        starts = published_starts(TASKS, episodes)
-        report = evaluate(sampler, FakeProcessor(), pool, starts, **options)  # type: ignore[arg-type]
-    return report, sampler
+    )
+    loop = RolloutLoop(
+        pool,
+        policy,
+        CommandView(),
+        num_envs=num_envs,
+        instruction=lambda start: task(start.task).instruction,
+        recorder=Recorder(folder, steps_per_frame=1) if folder else None,
+        seed=seed,
+    )
+    try:
+        outcomes = evaluate(loop, published_starts(TASKS, episodes), **{"greedy": True, **options})
+    finally:
+        loop.close()
+    return EvalReport(outcomes=outcomes), policy
 
 
 def first_task_in_three_steps(observation: Observation, seed: int) -> float:
@@ -84,7 +99,7 @@ def first_task_in_three_steps(observation: Observation, seed: int) -> float:
 
 
 def test_every_start_is_played_once() -> None:
-    report, sampler = run(first_task_in_three_steps)
+    report, policy = run(first_task_in_three_steps)
     starts = [outcome.start for outcome in report.outcomes]
     assert starts == [
         Start(task=chosen.id, source=StateSource.PUBLISHED, number=number)
@@ -94,8 +109,8 @@ def test_every_start_is_played_once() -> None:
     assert [outcome.success for outcome in report.outcomes] == [True] * 4 + [False] * 4
     assert [outcome.num_steps for outcome in report.outcomes] == [3] * 4 + [MAX_STEPS] * 4
     assert {outcome.min_version for outcome in report.outcomes} == {3}
-    assert all(greedy for _, greedy, _ in sampler.asked)
-    assert len(sampler.asked) == 4 * 3 + 4 * MAX_STEPS, "no decision after an episode's end"
+    assert all(greedy for _, greedy, _ in policy.asked)
+    assert len(policy.asked) == 4 * 3 + 4 * MAX_STEPS, "no decision after an episode's end"
 
 
 def test_rates_and_intervals() -> None:
@@ -148,18 +163,28 @@ def test_a_start_that_always_breaks_ends_the_evaluation() -> None:
         run(lambda observation, seed: DIE, num_envs=1, episodes=1)
 
 
-def test_videos_are_spread_over_the_episodes(tmp_path: Path) -> None:
+def test_recordings_are_spread_over_the_episodes(tmp_path: Path) -> None:
     seen: list[tuple[EpisodeOutcome, int]] = []
     report, _ = run(
         first_task_in_three_steps,
-        num_videos=2,
-        video_folder=tmp_path,
+        num_recorded=2,
+        folder=tmp_path / "episodes",
         on_outcome=lambda outcome, left: seen.append((outcome, left)),
     )
     videos = [outcome.video for outcome in report.outcomes if outcome.video]
-    assert videos == ["libero_spatial-0-00-success.mp4", "libero_spatial-1-00-failure.mp4"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == videos
+    names = [f"libero_spatial-{index}-published-0" for index in (0, 1)]
+    assert videos == [f"episodes/{name}.mp4" for name in names]
+    assert all((tmp_path / video).stat().st_size > 1000 for video in videos)
     assert [left for _, left in seen] == list(range(7, -1, -1))
+
+
+def test_a_recording_that_fails_is_told_and_the_evaluation_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "episodes").write_text("in the way")
+    report, _ = run(first_task_in_three_steps, num_recorded=1, folder=tmp_path / "episodes")
+    assert len(report.outcomes) == 8
+    assert "an episode was not recorded: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("episodes", [0, 51])
