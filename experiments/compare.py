@@ -119,7 +119,8 @@ def _draw(rows: list[Row]) -> None:
         judged.plot(np.mean(found), height, "|", color=color, markersize=16)
         curves = [_smoothed(row["practice"]) for row in rows if row["variant"] == name and "practice" in row]
         if curves:
-            steps = np.linspace(0, min(curve[0][-1] for curve in curves), 100)
+            first, last = max(curve[0][0] for curve in curves), min(curve[0][-1] for curve in curves)
+            steps = np.linspace(first, last, 100)
             rates = np.array([np.interp(steps, *curve) for curve in curves])
             learning.plot(steps / 1000, rates.mean(axis=0), color=color)
             learning.fill_between(steps / 1000, rates.min(axis=0), rates.max(axis=0), color=color, alpha=0.12)
