@@ -185,9 +185,3 @@ def test_a_recording_that_fails_is_told_and_the_evaluation_goes_on(
     report, _ = run(first_task_in_three_steps, num_recorded=1, folder=tmp_path / "episodes")
     assert len(report.outcomes) == 8
     assert "an episode was not recorded: " in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("episodes", [0, 51])
-def test_only_published_states_are_played(episodes: int) -> None:
-    with pytest.raises(ValueError, match="50 published"):
-        published_starts(TASKS, episodes)

@@ -118,6 +118,14 @@ def test_the_command_prints_words_that_a_run_accepts(capsys: pytest.CaptureFixtu
     assert "<- bottleneck" in output
 
 
+def test_an_update_in_training_keeps_its_share_of_the_buffer(capsys: pytest.CaptureFixture[str]) -> None:
+    """136 environments with chunks of 32 decisions, 4352 in all, in the updates that are not trained on."""
+    words = ["learner.decisions_per_update=1024", "buffer.chunk_decisions=32", "buffer.max_lag=2"]
+    machine = ["--gpu", "H200", "--gpus", "8", "--cpus", "128"]
+    assert main(["plan", "experiments/openvla7b_cluster.yaml", *words, *machine]) == 0
+    assert "learner.decisions_per_update=2176" in capsys.readouterr().out.split()
+
+
 def test_the_command_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "policy.checkpoint=x"]) == 2
     assert "or --measure" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 
 from core.types import TaskId
 from envs import suites
-from envs.suites import SUITES, published_states, suite_tasks, task
+from envs.suites import SUITES, published_starts, published_states, suite_tasks, task
 
 
 def test_suites_have_their_tasks_and_limits() -> None:
@@ -80,3 +80,9 @@ def test_a_changed_task_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(suites, "_package_files", lambda: files)
     with pytest.raises(ValueError, match="was changed after installation"):
         suites._verified(path)
+
+
+@pytest.mark.parametrize("episodes", [0, 51])
+def test_a_task_has_fifty_published_starts(episodes: int) -> None:
+    with pytest.raises(ValueError, match="50 published"):
+        published_starts(suite_tasks("libero_goal"), episodes)
