@@ -43,7 +43,7 @@ def train(folder: Path, *words: str) -> bool:
 
 
 def points(folder: Path) -> list[Row]:
-    """Environment steps until each evaluation of a run, and how many episodes of it succeeded.
+    """Environment steps until each evaluation of a run, and how many of its episodes succeeded, also by task.
 
     Of one that was made again, because the run went on from an earlier checkpoint, the last counts.
     """
@@ -54,11 +54,21 @@ def points(folder: Path) -> list[Row]:
             "env_steps": steps[line["update"]],
             "successes": sum(episode["success"] for episode in line["episodes"]),
             "episodes": len(line["episodes"]),
+            "by_task": _solved_by_task(line["episodes"]),
         }
         for line in read_lines(folder / "events.jsonl")
         if line["kind"] == "evaluation"
     }
     return [found[update] for update in sorted(found)]
+
+
+def _solved_by_task(episodes: list[Row]) -> dict[str, int]:
+    """Also of a task of which nothing was solved."""
+    solved: dict[str, int] = {}
+    for episode in episodes:
+        task = episode["start"].rpartition("/")[0]
+        solved[task] = solved.get(task, 0) + episode["success"]
+    return solved
 
 
 def practice(folder: Path) -> list[Row]:

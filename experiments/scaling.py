@@ -1,13 +1,14 @@
-"""Does more of the same teach more? One run of eight times the demonstration's length, and what it says.
+"""Does more of the same teach more? A run of eight times the demonstration's length, and what it says.
 
     python -m experiments.scaling                    four hours; stop it any time, the same command goes on
+    python -m experiments.scaling --tasks ten        all of libero_spatial's tasks instead of three
     python -m experiments.scaling --seeds 0 1 2      more seeds make the answer surer
-    python -m experiments.scaling --seeds            only the table and the figure
+    python -m experiments.scaling --seeds            only the tables and the figure
 
-In: experiments/tiny_cpu.yaml. Out: experiments/scaling.json (a row a seed, written whenever it ends or is
-stopped), docs/images/scaling.png, and on the terminal: success after 1, 2, 4 and 8 budgets, what each of them
-brought, the line success = a + b log2(1 + budgets), and whether returns diminish. Intervals are of 95 %, from
-evaluations drawn again with the success rates that were found.
+In: experiments/tiny_cpu.yaml. Out: experiments/scaling.json (a row a run, written whenever it ends or is
+stopped), docs/images/scaling.png, and on the terminal: success after each budget, what it brought, the line
+success = a + b log2(1 + budgets), and whether returns diminish. Intervals are of 95 %, from evaluations drawn
+again with the success rates that were found.
 """
 
 import argparse
@@ -27,13 +28,13 @@ HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "scaling.json", HERE.parent / "docs" / "images" / "scaling.png"
 UPDATES = 27
 """Of one budget: what the demonstration makes in its half an hour."""
-BUDGETS = (0, 1, 2, 4, 8)
-SETTINGS = (
-    f"run.num_updates={UPDATES * BUDGETS[-1]}",
-    f"eval.every={UPDATES}",
-    "eval.episodes_per_task=50",
-    "eval.videos=0",
-)
+BUDGETS = 8
+SETTINGS = (f"run.num_updates={UPDATES * BUDGETS}", f"eval.every={UPDATES}", "eval.videos=0")
+TASKS = {
+    "three": ("env.tasks=[0,3,8]", "eval.episodes_per_task=50"),
+    "ten": ("env.tasks=[0,1,2,3,4,5,6,7,8,9]", "eval.episodes_per_task=20"),
+}
+"""The demonstration's, and all there are: what is practised and judged."""
 DRAWS = 10_000
 
 
@@ -41,35 +42,42 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--tasks", choices=TASKS, default="three")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--runs", type=Path, default=Path("runs/scaling"), help="where run folders go")
     args = parser.parse_args()
     rows = load_rows(RESULTS)
     for seed in args.seeds:
-        folder = args.runs / f"seed-{seed}"
-        complete = train(folder, *SETTINGS, f"run.seed={seed}")
+        folder = args.runs / f"{args.tasks}-tasks-{seed}"
+        complete = train(folder, *SETTINGS, *TASKS[args.tasks], f"run.seed={seed}")
         if found := points(folder):
-            rows = [row for row in rows if row["seed"] != seed]
-            rows.append({"seed": seed, "points": found})
+            rows = [row for row in rows if (row["tasks"], row["seed"]) != (args.tasks, seed)]
+            rows.append({"tasks": args.tasks, "seed": seed, "points": found})
             save_rows(RESULTS, rows)
         if not complete:
             return 1
-    if rows:
-        print("\n".join(report(rows)))
-        _draw(rows)
+    for tasks in TASKS:
+        if of_tasks := [row for row in rows if row["tasks"] == tasks]:
+            print("\n".join([f"{tasks} tasks:", "", *report(of_tasks), ""]))
+    _draw(rows)
     return 0
 
 
 def report(rows: list[Row], draws: int = DRAWS) -> list[str]:
     """A Markdown table of what all seeds found together, then the answers."""
     found = _pooled(rows)
-    budgets = [budget for budget in BUDGETS if budget in found]
-    counts_B2 = np.array([found[budget] for budget in budgets])
+    budgets = list(found)
+    counts_B2 = np.array([(point["successes"], point["episodes"]) for point in found.values()])
     drawn_DB = _draw_again(counts_B2, draws)
-    lines = ["| budgets | updates | success | points a budget since the row before |", "|---|---|---|---|"]
-    for index, budget in enumerate(budgets):
+    lines = [
+        "| budgets | environment steps | success | points a budget since the row before | by task |",
+        "|---|---|---|---|---|",
+    ]
+    for index, (budget, point) in enumerate(found.items()):
         gain = "" if index == 0 else _interval(_slopes(drawn_DB, budgets)[:, index - 1])
-        lines.append(f"| {budget} | {budget * UPDATES} | {rate(*counts_B2[index].tolist())} | {gain} |")
+        by_task = ", ".join(str(solved) for solved in point["by_task"].values())
+        success = rate(point["successes"], point["episodes"])
+        lines.append(f"| {budget} | {point['env_steps']:,} | {success} | {gain} | {by_task} |")
     if len(budgets) > 2:
         first, rest = _slopes(drawn_DB, budgets)[:, 0], _slope_between(drawn_DB, budgets, 1, -1)
         per_doubling = np.polyfit(np.log2(1 + np.array(budgets)), drawn_DB.T, 1)[0]
@@ -82,16 +90,24 @@ def report(rows: list[Row], draws: int = DRAWS) -> list[str]:
     return lines
 
 
-def _pooled(rows: list[Row]) -> dict[int, tuple[int, int]]:
-    """Successes and episodes after each number of budgets that every seed has reached."""
-    by_seed = [{point["update"] / UPDATES: point for point in row["points"]} for row in rows]
-    reached = [budget for budget in BUDGETS if all(budget in of_seed for of_seed in by_seed)]
+def _pooled(rows: list[Row]) -> dict[int, Row]:
+    """What all seeds found together after each number of budgets that every one of them has reached."""
+    by_seed = [
+        {point["update"] // UPDATES: point for point in row["points"] if point["update"] % UPDATES == 0}
+        for row in rows
+    ]
+    reached = sorted(set.intersection(*(set(of_seed) for of_seed in by_seed)))
+    return {budget: _sum([of_seed[budget] for of_seed in by_seed]) for budget in reached}
+
+
+def _sum(points: list[Row]) -> Row:
+    """Environment steps are those of one seed, in the mean."""
+    tasks = points[0]["by_task"]
     return {
-        budget: (
-            sum(of_seed[budget]["successes"] for of_seed in by_seed),
-            sum(of_seed[budget]["episodes"] for of_seed in by_seed),
-        )
-        for budget in reached
+        "env_steps": sum(point["env_steps"] for point in points) // len(points),
+        "successes": sum(point["successes"] for point in points),
+        "episodes": sum(point["episodes"] for point in points),
+        "by_task": {task: sum(point["by_task"][task] for point in points) for task in tasks},
     }
 
 
@@ -117,19 +133,18 @@ def _interval(gains_D: np.ndarray) -> str:
 
 
 def _draw(rows: list[Row]) -> None:
-    """Every evaluation of every seed over its environment steps."""
+    """Every evaluation of every run over its environment steps."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for row in rows:
         steps = [point["env_steps"] / 1000 for point in row["points"]]
         counts = [(point["successes"], point["episodes"]) for point in row["points"]]
         rates = np.array([successes / number for successes, number in counts])
         low, high = np.array([wilson(*count) for count in counts]).T
-        axes.errorbar(
-            steps, rates, (rates - low, high - rates), marker="o", capsize=3, label=f"seed {row['seed']}"
-        )
+        label = f"{row['tasks']} tasks, seed {row['seed']}"
+        axes.errorbar(steps, rates, (rates - low, high - rates), marker="o", capsize=3, label=label)
     axes.set(xlabel="thousand environment steps", ylabel="success on published starts", ylim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, loc="lower right")
     figure.savefig(FIGURE, dpi=130)
 
 

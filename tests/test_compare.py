@@ -19,15 +19,28 @@ def test_evaluations_are_placed_at_the_steps_that_led_to_them(tmp_path: Path) ->
         for number in (1, 2, 3)
     ]
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in updates))
+
+    def episodes(*successes: bool) -> list[Row]:
+        starts = ("suite/0/published-0", "suite/1/published-0")
+        return [
+            {"start": start, "success": success} for start, success in zip(starts, successes, strict=True)
+        ]
+
     events = [
-        {"kind": "evaluation", "update": 0, "episodes": [{"success": False}, {"success": True}]},
+        {"kind": "evaluation", "update": 0, "episodes": episodes(False, True)},
         {"kind": "episode"},
-        {"kind": "evaluation", "update": 2, "episodes": [{"success": True}, {"success": True}]},
+        {"kind": "evaluation", "update": 2, "episodes": episodes(True, True)},
     ]
     (tmp_path / "events.jsonl").write_text("".join(json.dumps(line) + "\n" for line in events))
     assert points(tmp_path) == [
-        {"update": 0, "env_steps": 0, "successes": 1, "episodes": 2},
-        {"update": 2, "env_steps": 60, "successes": 2, "episodes": 2},
+        {"update": 0, "env_steps": 0, "successes": 1, "episodes": 2, "by_task": {"suite/0": 0, "suite/1": 1}},
+        {
+            "update": 2,
+            "env_steps": 60,
+            "successes": 2,
+            "episodes": 2,
+            "by_task": {"suite/0": 1, "suite/1": 1},
+        },
     ]
     assert practice(tmp_path) == [
         {"env_steps": 60, "success": 0.5, "episodes": 1},

@@ -15,7 +15,13 @@ def row(rates: dict[int, float], number: int = MANY) -> dict[str, Any]:
     return {
         "seed": 0,
         "points": [
-            {"update": budget * UPDATES, "successes": round(rate * number), "episodes": number}
+            {
+                "update": budget * UPDATES,
+                "env_steps": 1000 * budget,
+                "successes": round(rate * number),
+                "episodes": number,
+                "by_task": {"suite/0": round(rate * number)},
+            }
             for budget, rate in rates.items()
         ],
     }
@@ -23,7 +29,7 @@ def row(rates: dict[int, float], number: int = MANY) -> dict[str, Any]:
 
 def test_a_straight_line_gains_the_same_with_every_budget() -> None:
     lines = report([row({0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.5, 8: 0.9})])
-    assert [line.split("|")[-2].strip() for line in lines[3:7]] == ["+10 (+10 to +10)"] * 4
+    assert [line.split("|")[4].strip() for line in lines[3:8]] == ["+10 (+10 to +10)"] * 5
 
 
 @pytest.mark.parametrize(
@@ -41,3 +47,4 @@ def test_a_logarithm_gains_the_same_with_every_doubling() -> None:
 def test_only_what_every_seed_has_reached_counts() -> None:
     lines = report([row({0: 0.5, 1: 0.6, 2: 0.7}, 10), row({0: 0.3, 1: 0.5}, 10)])
     assert [line.split("|")[3].split(",")[0].strip() for line in lines[2:]] == ["8 of 20", "11 of 20"]
+    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["8", "11"]
