@@ -48,9 +48,6 @@ class Done:
     terminated: bool
     truncated: bool
     info: dict[str, Any]
-    simulate_s: float
-    """Time the request took in the worker, rendering aside."""
-    render_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
-"""A `LiberoEnv` as a pool's worker runs it: with the pool's step limit, and measuring its rendering."""
+"""A `LiberoEnv` as a pool's worker runs it: with the pool's step limit, its errors the pool's."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ class PooledEnv(LiberoEnv):
         shift: Shift,
     ) -> None:
         """`max_steps` 0 keeps the suite's own limit."""
-        self.render_s = 0.0
         self._max_steps = max_steps
         super().__init__(
             task, assets=assets, render=render, size=size, cameras=cameras, seed=seed, shift=shift
@@ -42,9 +40,3 @@ class PooledEnv(LiberoEnv):
             return super().step(actions)
         except SimulationDivergedError as error:
             raise NotFiniteError(str(error)) from error
-
-    def frame(self) -> np.ndarray:
-        began_s = time.perf_counter()
-        frame = super().frame()
-        self.render_s += time.perf_counter() - began_s
-        return frame

@@ -27,9 +27,6 @@ class Environment(Protocol):
     A `NotFiniteError` says that the simulation diverged, any other exception that something else broke.
     """
 
-    render_s: float
-    """Time spent rendering since it was made."""
-
     def reset(self, start: Start) -> tuple[dict[str, Any], dict[str, Any]]: ...
     def step(self, actions: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]: ...
     def state(self) -> np.ndarray: ...

@@ -21,7 +21,7 @@ Not for use by several threads at a time.
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -32,7 +32,7 @@ import numpy as np
 
 from core.config import RenderMode
 from core.types import MAIN_CAMERA, Start, TaskId
-from envs.messages import Done, FailureKind, Raised, Reply, Request, Reset, Step
+from envs.messages import FailureKind, Raised, Reply, Request, Reset, Step
 from envs.shared_frames import SharedFrames
 from envs.simulator import LiberoSimulator, Simulator
 from envs.worker_process import Limits, WorkerLostError, WorkerProcess
@@ -65,18 +65,6 @@ class EnvFailed:
 Event = EnvReady | EnvFailed
 
 
-@dataclass(slots=True, kw_only=True)
-class EnvStatistics:
-    """What one environment has done so far."""
-
-    steps: int = 0
-    resets: int = 0
-    failures: int = 0
-    simulate_s: float = 0.0
-    """Time in its worker, rendering aside."""
-    render_s: float = 0.0
-
-
 class _Status(Enum):
     NEEDS_RESET = "needs a reset first"
     READY = "is ready for a step"
@@ -90,8 +78,6 @@ class _Slot:
     status: _Status = _Status.NEEDS_RESET
     task: TaskId | None = None
     """Of its last reset."""
-    episode_steps: int = 0
-    statistics: EnvStatistics = field(default_factory=EnvStatistics)
 
 
 class EnvPool:
@@ -162,9 +148,6 @@ class EnvPool:
         if self._workers[slot.worker] is None:
             self._workers[slot.worker] = self._replacement(slot)
         slot.status = _Status.NEEDS_RESET
-
-    def statistics(self, env: int) -> EnvStatistics:
-        return self._slot(env).statistics
 
     def worker_pid(self, env: int) -> int | None:
         """The process that simulates this environment; None after it was lost."""
@@ -256,7 +239,6 @@ class EnvPool:
         slot = self._slots[reply.env]
         if isinstance(reply, Raised):
             return self._fail(reply.env, reply.kind, reply.reason)
-        self._count(slot, reply)
         if self._has_spare and self._spare is None:  # not sooner: it would delay the workers' own start
             self._spare = self._launch(len(self._workers), spare_for=slot.task)
         slot.status = _Status.NEEDS_RESET if reply.terminated or reply.truncated else _Status.READY
@@ -279,18 +261,8 @@ class EnvPool:
         ]
 
     def _fail(self, env: int, kind: FailureKind, reason: str) -> EnvFailed:
-        slot = self._slots[env]
-        slot.status = _Status.FAILED
-        slot.statistics.failures += 1
+        self._slots[env].status = _Status.FAILED
         return EnvFailed(env=env, kind=kind, reason=reason)
-
-    def _count(self, slot: _Slot, reply: Done) -> None:
-        num_steps = reply.info["num_steps"]
-        slot.statistics.resets += num_steps == 0
-        slot.statistics.steps += max(0, num_steps - slot.episode_steps)
-        slot.episode_steps = num_steps
-        slot.statistics.simulate_s += reply.simulate_s
-        slot.statistics.render_s += reply.render_s
 
 
 def _checked(actions: np.ndarray) -> np.ndarray:

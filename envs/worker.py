@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -112,26 +111,15 @@ class Worker:
         self._connection.send(reply)
 
     def _perform(self, request: Request) -> Done:
-        began_s = time.perf_counter()
         if request.env not in self._envs:
             assert isinstance(request, Reset)
             self._envs[request.env] = self._simulator.make(request.start.task)
         env = self._envs[request.env]
-        rendered_s = env.render_s
         observation, reward, terminated, truncated, info = _advance(env, request)
         if not np.isfinite(env.state()).all():
             raise NotFiniteError("The simulated state is not finite.")
         self._frames.write(request.env, observation["frame"])
-        render_s = env.render_s - rendered_s
-        return Done(
-            env=request.env,
-            reward=reward,
-            terminated=terminated,
-            truncated=truncated,
-            info=info,
-            simulate_s=time.perf_counter() - began_s - render_s,
-            render_s=render_s,
-        )
+        return Done(env=request.env, reward=reward, terminated=terminated, truncated=truncated, info=info)
 
     def _discard(self, index: int) -> None:
         env = self._envs.pop(index, None)

@@ -32,7 +32,6 @@ def command(number: float) -> np.ndarray:
 
 class FakeEnv:
     def __init__(self, size: int, max_steps: int) -> None:
-        self.render_s = 0.0
         self._size, self._max_steps = size, max_steps or MAX_STEPS
 
     def reset(self, start: Start) -> tuple[dict[str, Any], dict[str, Any]]:

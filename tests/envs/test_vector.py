@@ -153,16 +153,6 @@ class TestContract:
         assert reset(shared_pool, 0, start(task=1)).info["num_steps"] == 0
         np.testing.assert_array_equal(reset(shared_pool, 0, start(task=0)).frame, first)
 
-    def test_statistics_count_each_environment(self, shared_pool: EnvPool) -> None:
-        before = shared_pool.statistics(3)
-        resets, steps, simulate_s = before.resets, before.steps, before.simulate_s
-        reset(shared_pool, 3, start())
-        step(shared_pool, 3, np.tile(STILL, (4, 1)))
-        step(shared_pool, 3, STILL)
-        after = shared_pool.statistics(3)
-        assert (after.resets, after.steps, after.failures) == (resets + 1, steps + 5, 0)
-        assert after.simulate_s > simulate_s
-
     @pytest.mark.parametrize(
         "actions", [np.zeros(6), np.zeros((0, 7)), np.zeros((2, 2, 7)), np.full(7, np.nan)]
     )
@@ -278,7 +268,6 @@ def test_a_broken_environment_leaves_its_worker_alone(told: float, kind: Failure
             pool.step(0, STILL)
         assert reset(pool, 0, start()).info["num_steps"] == 0
         assert pool.worker_pid(0) == pid
-        assert pool.statistics(0).failures == 1
 
 
 def test_a_worker_that_exits_is_reported_with_its_code() -> None:
@@ -370,7 +359,7 @@ def test_a_spare_that_died_or_is_not_ready_is_done_without(worker_pids: Pids) ->
 def test_what_is_done_in_the_background_leaves_its_process_as_urgent_as_before() -> None:
     before, during = thread_priority(), []
     worker._in_the_background(lambda: during.append(thread_priority()))
-    assert during == [worker.LOW_PRIORITY]
+    assert during == [max(before, worker.LOW_PRIORITY)]
     assert thread_priority() == before
 
 
