@@ -32,6 +32,15 @@ WARMUP_STEPS = 50
 NO_MATRICES = ("heads.", "policy.language_model.model.embed_tokens", "policy.language_model.lm_head")
 BUDGET = ("minutes", "steps")
 FINAL_LR_SHARE = 0.02
+WEIGHT_DECAY = 0.01
+LABEL_SIGMA = 4.0
+"""Width of the soft labels, in bins. If narrow, rare but always equal actions win over varied ones."""
+MAX_SHIFT = 2
+"""Pixels of the render that a training picture may be moved by."""
+FRAME_STRIDE = 2
+"""Every how many steps of a demonstration there is an example."""
+LORA_ALPHA = 16.0
+SAVE_EVERY_MINUTES = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,21 +53,10 @@ class SftOptions:
     """Optimizer steps to take instead, which repeats to the last bit; 0 = by time."""
     batch_size: int = 32
     lr: float = 2e-3
-    weight_decay: float = 0.01
-    label_sigma: float = 4.0
-    """Width of the soft labels, in bins. If narrow, rare but always equal actions win over varied ones."""
-    pose_weight: float = 1.0
-    grip_weight: float = 1.0
-    max_shift: int = 2
-    """Pixels of the render that a training picture may be moved by."""
-    frame_stride: int = 2
-    """Every how many steps of a demonstration there is an example."""
     lora_rank: int = 0
     """0 trains everything."""
-    lora_alpha: float = 16.0
     seed: int = 0
     report_every: int = 100
-    save_every_minutes: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +85,7 @@ def train(
     """Imitate the demonstrations of `files`, from the policy in `start` on; `name` keys the statistics."""
     torch.manual_seed(options.seed)
     cameras = load_config(start).cameras
-    episodes = list(read_episodes(files, options.frame_stride, cameras))
+    episodes = list(read_episodes(files, FRAME_STRIDE, cameras))
     trainer = Trainer(start, episodes, name, options)
     if (out / STATE_FILE).is_file():
         trainer.load(out)
@@ -95,13 +93,13 @@ def train(
     while trainer.share_done < 1:
         trainer.steps(options.report_every)
         report(trainer.progress())
-        if trainer.minutes - saved_at > options.save_every_minutes:
+        if trainer.minutes - saved_at > SAVE_EVERY_MINUTES:
             trainer.save(out)
             saved_at = trainer.minutes
     trainer.save(out)
 
 
-def build_optimizers(parameters: dict[str, nn.Parameter], weight_decay: float) -> list[torch.optim.Optimizer]:
+def build_optimizers(parameters: dict[str, nn.Parameter]) -> list[torch.optim.Optimizer]:
     """Muon for the network's matrices, AdamW for everything else; the caller sets the learning rate.
 
     Muon reached the same loss in half the steps. It is for whole matrices: not for embeddings, whose rows are
@@ -111,11 +109,11 @@ def build_optimizers(parameters: dict[str, nn.Parameter], weight_decay: float) -
     matrices = {name for name in matrices if "lora_" not in name}
     rest = [p for name, p in parameters.items() if name not in matrices]
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(rest, weight_decay=weight_decay, betas=(0.9, 0.95), fused=True)
+        torch.optim.AdamW(rest, weight_decay=WEIGHT_DECAY, betas=(0.9, 0.95), fused=True)
     ]
     if matrices:
         chosen = [parameters[name] for name in sorted(matrices)]
-        optimizers.append(torch.optim.Muon(chosen, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"))
+        optimizers.append(torch.optim.Muon(chosen, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 
 
@@ -142,7 +140,7 @@ class Trainer:
         vision = model.vision_backbone
         self.heads = AuxiliaryHeads(vision.num_patches, vision.dim, self.config.language.hidden_size)
         self.model = self._trainable(model)
-        self.optimizers = build_optimizers(self.parameters(), options.weight_decay)
+        self.optimizers = build_optimizers(self.parameters())
         self.num_steps, self._seconds = 0, 0.0
         self._losses: list[float] = []
         self._reported = (time.process_time(), 0)
@@ -175,7 +173,7 @@ class Trainer:
         started = time.process_time()
         rng = np.random.default_rng((self.options.seed, self.num_steps))
         batch = self.data.batch(rng.integers(len(self.data), size=self.options.batch_size))
-        views = random_views(batch.frames, self.config, rng, self.options.max_shift)
+        views = random_views(batch.frames, self.config, rng, MAX_SHIFT)
         self.model.zero_grad()
         self.heads.zero_grad()
         loss = self._loss(batch, views)
@@ -247,7 +245,7 @@ class Trainer:
         model.train()
         if self.options.lora_rank == 0:
             return model
-        return add_lora(model, rank=self.options.lora_rank, alpha=self.options.lora_alpha)
+        return add_lora(model, rank=self.options.lora_rank, alpha=LORA_ALPHA)
 
     def _whole_model(self) -> nn.Module:
         """The policy as it is saved: with its LoRA merged, if it has one."""
@@ -262,10 +260,10 @@ class Trainer:
             output = self._run(batch, views_BHWC)
             pose, next_grip = self.heads(output.features, output.hidden[:, 0])
         labels = torch.from_numpy(batch.tokens) - self.config.action_ids.start
-        loss = soft_cross_entropy(output.logits, labels, self.options.label_sigma)
+        loss = soft_cross_entropy(output.logits, labels, LABEL_SIGMA)
         smooth = nn.functional.smooth_l1_loss
-        loss = loss + self.options.pose_weight * smooth(pose.float(), torch.from_numpy(batch.pose))
-        return loss + self.options.grip_weight * smooth(next_grip.float(), torch.from_numpy(batch.next_grip))
+        loss = loss + smooth(pose.float(), torch.from_numpy(batch.pose))
+        return loss + smooth(next_grip.float(), torch.from_numpy(batch.next_grip))
 
     def _run(self, batch: Batch, views_BHWC: np.ndarray) -> Any:
         return self.model(

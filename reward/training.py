@@ -26,6 +26,7 @@ from reward.model import Answers, RewardNetwork
 STATE_FILE = "training_state.pt"
 WARMUP_STEPS = 50
 FINAL_LR_SHARE = 0.02
+PROGRESS_WEIGHT = 0.5
 BUDGET = ("minutes", "patience")
 
 
@@ -38,9 +39,6 @@ class TrainOptions:
     batch_tasks: int = 6
     """Tasks in a batch, with two episodes of four frames each."""
     lr: float = 2e-3
-    weight_decay: float = 0.01
-    progress_weight: float = 0.5
-    preference_weight: float = 1.0
     seed: int = 0
     check_every: int = 100
     """Steps between two looks at the held-out episodes."""
@@ -98,7 +96,7 @@ class Trainer:
                 f"of these {len(episodes)} episodes no success is on the held-out side, which gets one start "
                 "in five; record more"
             )
-        self.optimizers = build_optimizers(self.parameters(), options.weight_decay)
+        self.optimizers = build_optimizers(self.parameters())
         self.num_steps = 0
         self.best: Quality | None = None
         self._seconds = 0.0
@@ -223,9 +221,9 @@ class Trainer:
             for array in (batch.step, batch.done, batch.progress, batch.better, batch.worse)
         )
         loss = balanced_answer_loss(answers.step, step) + balanced_answer_loss(answers.done, done)
-        loss = loss + self.options.progress_weight * progress_loss(answers.progress, progress)
+        loss = loss + PROGRESS_WEIGHT * progress_loss(answers.progress, progress)
         scores = self.description.weights.score(answers)
-        return loss + self.options.preference_weight * preference_loss(scores, better, worse)
+        return loss + preference_loss(scores, better, worse)
 
     def _learning_rate(self) -> float:
         """Linear warm-up, then half a cosine over the budget."""
