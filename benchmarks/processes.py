@@ -16,6 +16,8 @@ from core.metrics import read_lines
 
 LOOK_EVERY_S = 2.0
 RUN_TIMEOUT_S = 7200
+RAYS_OWN = ("ray::IDLE", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Processes titled like actors."""
 
 Memory = dict[str, list[tuple[int, float]]]
 """Of each process, by name: MB at every look, with the update it was at."""
@@ -58,7 +60,7 @@ def _family(pid: int) -> list[tuple[str, float]]:
         try:
             line = " ".join(process.cmdline())
             named = next((word for word in ("cli.main", "ray::", "envs.worker") if word in line), None)
-            if named and "IDLE" not in line:
+            if named and not any(word in line for word in RAYS_OWN):
                 found.append((f"{_title(line, named)} {process.pid}", process.memory_info().rss / 2**20))
         except psutil.NoSuchProcess:
             continue
