@@ -20,13 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from core import settings
 
-    words: list[str] = args.words
-    files = [Path(word) for word in words if word.endswith((".yaml", ".yml")) and "=" not in word]
-    assignments = [word for word in words if "=" in word]
-    if files or assignments:
+    files, words = settings.split(args.words)
+    if files or any("=" in word for word in words):
         if len(files) > 1:
-            raise ValueError(f"give one settings file, got {', '.join(map(str, files))}")
-        print(settings.to_yaml(settings.load(files[0] if files else None, assignments)), end="")
+            raise ValueError(f"give one settings file, got {', '.join(files)}")
+        print(settings.to_yaml(settings.load(Path(files[0]) if files else None, words)), end="")
         return 0
     for section in words or _sections():
         print("\n".join([f"\n{section}", *map(_line, described(section))]))

@@ -93,7 +93,8 @@ def _start_engine(args: argparse.Namespace) -> "Engine":
     from policy.engine import Engine
 
     config = EngineConfig(dtype=args.dtype, max_num_seqs=args.envs, tensor_parallel_size=args.tensor_parallel)
-    engine = Engine(args.checkpoint, config, temperature=args.sample or 1.0, seed=args.seed)
+    temperature = 1.0 if args.sample is None else args.sample
+    engine = Engine(args.checkpoint, config, temperature=temperature, seed=args.seed)
     if args.adapter is not None:
         engine.update(read_adapter(args.adapter))
     return engine

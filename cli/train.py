@@ -60,9 +60,9 @@ def train_in(folder: "RunFolder", config: "Config", *, resume: bool) -> bool:
 
 def read_settings(settings: Sequence[str]) -> "Config":
     """The settings of a new run."""
-    from core.settings import load
+    from core.settings import load, split
 
-    files, words = _split(settings)
+    files, words = split(settings)
     _refuse_files(files, 1, "one")
     config = load(Path(files[0]) if files else None, words)
     if not config.policy.checkpoint:
@@ -75,8 +75,9 @@ def read_settings(settings: Sequence[str]) -> "Config":
 def _open(args: argparse.Namespace) -> "tuple[Config, RunFolder, bool]":
     """Settings and folder of a run, and whether it is one that was begun before."""
     from core.runfolder import RunFolder
+    from core.settings import split
 
-    files, words = _split(args.settings)
+    files, words = split(args.settings)
     if args.resume:
         _refuse_files(files, 0, "none with --resume (the run has its own)")
         folder = RunFolder.open(args.resume)
@@ -96,12 +97,6 @@ def _changed(folder: "RunFolder", words: list[str], file: Path | None) -> "Confi
     for change in changes(folder.load_config(), config):
         print(f"changed since the run was begun: {change}", flush=True)
     return config
-
-
-def _split(settings: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Settings files, and `key=value` words."""
-    files = [word for word in settings if word.endswith((".yaml", ".yml")) and "=" not in word]
-    return files, [word for word in settings if word not in files]
 
 
 def _refuse_files(files: list[str], most: int, allowed: str) -> None:

@@ -5,6 +5,7 @@ In: a `Config` (and the keys a user has set). Out: nothing, or a `ValueError` th
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from core.config import AdvantageKind, Config, CriticKind, CurriculumKind, Mode, Shaping
 from core.types import NUM_PUBLISHED_STATES
@@ -46,7 +47,16 @@ EFFECTS = (
         "curriculum.kind=frontier or paper",
     ),
     Needs(
-        ("env.num_actors", "engine.num_replicas", "engine.gather_ms", "learner.num_ranks"),
+        (
+            "env.num_actors",
+            "engine.num_replicas",
+            "engine.max_num_seqs",
+            "engine.gather_ms",
+            "engine.gpu_memory_fraction",
+            "engine.tensor_parallel_size",
+            "learner.num_ranks",
+            "learner.zero_stage",
+        ),
         lambda c: c.run.mode is not Mode.INLINE,
         "run.mode=local or cluster (inline is one process)",
     ),
@@ -81,6 +91,7 @@ def check_effect(config: Config, keys: Iterable[str]) -> None:
 
 POSITIVE = (
     "run.num_updates",
+    "run.keep_checkpoints",
     "env.num_actors",
     "env.envs_per_actor",
     "env.workers_per_actor",
@@ -90,18 +101,25 @@ POSITIVE = (
     "policy.lora_alpha",
     "engine.num_replicas",
     "engine.max_num_seqs",
+    "engine.gpu_memory_fraction",
     "engine.tensor_parallel_size",
     "reward.scale",
     "reward.batch_size",
     "learner.num_ranks",
+    "learner.num_threads",
     "learner.lr",
+    "learner.adam_eps",
     "learner.decisions_per_update",
     "learner.minibatch_size",
     "learner.microbatch_size",
     "learner.epochs",
     "learner.train_share",
+    "learner.clip_low",
+    "learner.clip_high",
+    "critic.lr",
     "critic.window",
     "critic.epochs",
+    "curriculum.temperature",
     "learner.max_grad_norm",
     "learner.importance_cap",
     "eval.episodes_per_task",
@@ -114,6 +132,7 @@ NOT_NEGATIVE = (
     "env.render_size",
     "env.max_steps",
     "critic.warmup_updates",
+    "critic.coef",
     "critic.clip",
     "buffer.chunk_decisions",
     "buffer.max_lag",
@@ -132,6 +151,7 @@ UNIT = (
     "curriculum.floor",
     "curriculum.decay",
     "learner.train_share",
+    "engine.gpu_memory_fraction",
 )
 CHOICES = {
     "learner.zero_stage": (1, 2, 3),
@@ -158,6 +178,11 @@ def check_values(config: Config) -> None:
 
 def _check_together(config: Config) -> None:
     learner, advantage = config.learner, config.advantage
+    _require(
+        config.run.name not in ("", "..") and Path(config.run.name).name == config.run.name,
+        f"run.name={config.run.name} cannot be a folder of run.runs_dir={config.run.runs_dir}: "
+        "give a name without slashes",
+    )
     _require(
         learner.microbatch_size <= learner.minibatch_size <= learner.decisions_per_update,
         "learner.microbatch_size <= minibatch_size <= decisions_per_update must hold, got "

@@ -7,7 +7,7 @@ names the nearest right key or value. A setting that would have no effect is ref
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,12 @@ from yaml import YAMLError
 
 from core.config import Config
 from core.rules import check_effect, check_values
+
+
+def split(said: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Settings files, and the other words."""
+    files = [word for word in said if word.endswith((".yaml", ".yml")) and "=" not in word]
+    return files, [word for word in said if word not in files]
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Config:
@@ -80,17 +86,23 @@ def _read_file(path: Path) -> DictConfig:
         content = OmegaConf.load(path)
     except YAMLError as error:
         raise ValueError(f"{path} is not YAML: {error}") from error
+    except OSError as error:  # also what OmegaConf raises for a file that holds a mere number
+        raise ValueError(f"{path} does not hold settings: {error}") from error
     if not isinstance(content, DictConfig):
         raise ValueError(f"{path} must hold sections such as `learner:`, got a list")
     return content
 
 
 def _read_words(words: Iterable[str]) -> DictConfig:
-    words = list(words)
+    read = OmegaConf.create()
     for word in words:
         if "=" not in word:
             raise ValueError(f"{word!r} is neither a .yaml file nor key=value (as in learner.lr=1e-4)")
-    return OmegaConf.from_dotlist(words)
+        try:
+            read.merge_with_dotlist([word])
+        except YAMLError as error:
+            raise ValueError(f"{word!r}: what follows the = is not YAML: {error}") from error
+    return read
 
 
 def _merge(*layers: DictConfig) -> Config:

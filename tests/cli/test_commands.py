@@ -1,8 +1,8 @@
 """The command line: quick help, clear refusals, what config, submit and doctor say."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,16 @@ def test_help_imports_nothing_heavy(command: str) -> None:
         f"try: main(['{command}', '--help'])\nexcept SystemExit: pass\n"
         "print(sorted({'torch', 'ray', 'vllm', 'numpy', 'omegaconf'} & set(sys.modules)))"
     )
-    began = time.process_time()
+    began_s = _children_s()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "[]"
-    assert time.process_time() - began < 1
+    assert _children_s() - began_s < 1
+
+
+def _children_s() -> float:
+    """CPU time of the processes that this one started and that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,6 +46,8 @@ def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train"], "policy.checkpoint is missing"),
         (["config", "lerner"], "there is no section 'lerner'"),
+        (["config", "experiments/tiny_cpu.yaml", "learner.lr"], "neither a .yaml file nor key=value"),
+        (["config", "a.yaml", "b.yaml"], "one settings file, got a.yaml, b.yaml"),
     ],
 )
 def test_mistakes_get_one_clear_line(

@@ -14,7 +14,6 @@ import jsonschema
 import pytest
 import yaml
 
-from cli.train import _split
 from core import settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,7 +124,7 @@ def test_kuberay_entrypoint_is_a_command_of_ours(kubernetes: dict[str, Any]) -> 
     words = kubernetes["RayJob"]["spec"]["entrypoint"].split()
     assert words[:4] == ["python", "-m", "cli.main", "train"]
     assert words[-1] == "--or-resume"
-    (file,), rest = _split(words[4:-1])
+    (file,), rest = settings.split(words[4:-1])
     config = settings.load(ROOT / Path(file).relative_to("/opt/vlarl"), rest)
     assert config.run.runs_dir == "/runs"
     cluster = kubernetes["RayJob"]["spec"]["rayClusterSpec"]

@@ -1,12 +1,13 @@
 """Settings: layers, and what is refused with which advice."""
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from core import settings
+from core import rules, settings
 from core.config import Config, CurriculumKind, Mode
 
 
@@ -48,11 +49,25 @@ def test_nothing_said_is_the_defaults() -> None:
         ("learner.zero_stage=4", "allowed are 1, 2, 3"),
         ("learner.minibatch_size=16", "microbatch_size <= minibatch_size"),
         ("env.workers_per_actor=9", "the rest would idle"),
+        ("learner.lr=[1", "'learner.lr=[1': what follows the = is not YAML"),
+        ("run.name=", "run.name= cannot be a folder of run.runs_dir=runs"),
+        ("run.name=.", "give a name without slashes"),
+        ("run.name=..", "give a name without slashes"),
+        ("run.name=a/b", "give a name without slashes"),
+        ("curriculum.temperature=0", "curriculum.temperature must be above 0"),
     ],
 )
 def test_wrong_keys_and_values_are_refused_with_advice(word: str, advice: str) -> None:
     with pytest.raises(ValueError, match=re.escape(advice)):
         settings.load(None, [word])
+
+
+def test_every_number_has_a_range() -> None:
+    """The size of a group has its own rule: it depends on the kind of advantages."""
+    ruled = {*rules.POSITIVE, *rules.NOT_NEGATIVE, *rules.UNIT, *rules.CHOICES, "advantage.group_size"}
+    for section, part in dataclasses.asdict(Config()).items():
+        numbers = {f"{section}.{name}" for name, value in part.items() if type(value) in (int, float)}
+        assert numbers <= ruled, numbers - ruled
 
 
 def test_a_word_may_switch_off_what_the_file_sets(tmp_path: Path) -> None:
@@ -76,6 +91,7 @@ def test_a_word_may_switch_off_what_the_file_sets(tmp_path: Path) -> None:
         (["learner.train_share=0.5"], "critic.kind=pooled"),
         (["critic.kind=pooled", "critic.coef=0.1"], "critic.kind=shared or adapter"),
         (["run.mode=inline", "engine.num_replicas=2"], "run.mode=local or cluster"),
+        (["run.mode=inline", "learner.zero_stage=3"], "run.mode=local or cluster"),
     ],
 )
 def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> None:
@@ -96,6 +112,14 @@ def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> No
 def test_contradictions_are_refused(words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         settings.load(None, words)
+
+
+def test_a_file_without_sections_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "some.yaml"
+    for text, message in (("3\n", "does not hold settings"), ("- 3\n", "got a list"), ("a: [\n", "not YAML")):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            settings.load(file)
 
 
 def test_a_missing_file_says_which_there_are() -> None:
