@@ -13,6 +13,7 @@ from core.metrics import read_lines
 from envs.video import side_by_side
 
 Evaluation = dict[str, Any]
+ALL = "all"
 
 
 def before_and_after(folder: Path) -> list[Evaluation]:
@@ -22,14 +23,15 @@ def before_and_after(folder: Path) -> list[Evaluation]:
 
 
 def table(folder: Path) -> str:
-    """Before against after, a line for each task."""
+    """Before against after, a line for each task; a run that went on with other tasks leaves gaps."""
     columns = before_and_after(folder)
     if not columns:
         return "no evaluation was made"
     scores = [_by_task(evaluation) for evaluation in columns]
     how = "greedy success" if columns[0]["greedy"] else "success, sampled"
     head = f"{how:<24}" + "".join(f"{'update ' + str(e['update']):>28}" for e in columns)
-    rows = [f"{task:<24}" + "".join(_cell(*score[task]) for score in scores) for task in scores[0]]
+    tasks = [*sorted({task for score in scores for task in score} - {ALL}), ALL]
+    rows = [f"{task:<24}" + "".join(_cell(score.get(task)) for score in scores) for task in tasks]
     return "\n".join([head, *rows])
 
 
@@ -38,7 +40,7 @@ def summary(folder: Path) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for evaluation in before_and_after(folder):
         name = "before" if evaluation["update"] == 0 else "after"
-        successes, number = _by_task(evaluation)["all"]
+        successes, number = _by_task(evaluation)[ALL]
         numbers[name] = round(successes / number, 4)
         numbers[f"{name}_interval"] = [round(bound, 4) for bound in wilson(successes, number)]
         numbers["episodes"] = number
@@ -52,17 +54,20 @@ def film(folder: Path) -> Path | None:
     columns = before_and_after(folder)
     if len(columns) < 2:
         return None
-    pairs = [
-        (before, after)
-        for before, after in zip(columns[0]["episodes"], columns[1]["episodes"], strict=True)
-        if before["start"] == after["start"] and before["video"] and after["video"]
-    ]
+    before, after = (_filmed(folder, evaluation) for evaluation in columns)
+    pairs = [(before[start], after[start]) for start in before if start in after]
     if not pairs:
         return None
-    before, after = max(pairs, key=lambda pair: pair[1]["success"] - pair[0]["success"])
+    failed, solved = max(pairs, key=lambda pair: pair[1]["success"] - pair[0]["success"])
     out = folder / "before_and_after.mp4"
-    side_by_side(folder / before["video"], folder / after["video"], out)
+    side_by_side(folder / failed["video"], folder / solved["video"], out)
     return out
+
+
+def _filmed(folder: Path, evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """Start to episode, of those whose video was written: a full disk may have cost some."""
+    filmed = (episode for episode in evaluation["episodes"] if episode["video"])
+    return {episode["start"]: episode for episode in filmed if (folder / episode["video"]).is_file()}
 
 
 def _by_task(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
@@ -70,10 +75,13 @@ def _by_task(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
     counts: dict[str, list[bool]] = defaultdict(list)
     for episode in evaluation["episodes"]:
         counts[episode["start"].rsplit("/", 1)[0]].append(episode["success"])
-    counts["all"] = [success for successes in list(counts.values()) for success in successes]
+    counts[ALL] = [success for successes in list(counts.values()) for success in successes]
     return {task: (sum(successes), len(successes)) for task, successes in counts.items()}
 
 
-def _cell(successes: int, number: int) -> str:
+def _cell(score: tuple[int, int] | None) -> str:
+    if score is None:
+        return " " * 28
+    successes, number = score
     low, high = wilson(successes, number)
     return f"{successes:>10}/{number:<4}{successes / number:5.0%} ({low:.0%}-{high:.0%})".rjust(28)

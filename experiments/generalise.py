@@ -22,7 +22,10 @@ from core.config import Config, Shift
 from core.runfolder import RunFolder
 from experiments.rows import Row, difference, load_rows, rate, save_rows
 
-RESULTS = Path(__file__).parent / "generalisation.json"
+HERE = Path(__file__).parent
+RESULTS = HERE / "generalisation.json"
+ROOT = HERE.parent
+"""Paths in rows are relative to it, wherever this is called."""
 
 
 def main() -> int:
@@ -50,7 +53,8 @@ def main() -> int:
                 rows.append(row)
                 save_rows(RESULTS, rows)
             asked.append(row)
-    print("\n".join(table(asked if args.runs else rows)))
+    for policy, judged in by_start(asked if args.runs else rows).items():
+        print("\n".join([f"from {policy}", "", *table(judged), ""]))
     return 0
 
 
@@ -63,7 +67,7 @@ def policies(runs: list[Path], episodes: int) -> dict[str, str]:
         if found.setdefault("", before) != before:
             raise ValueError(f"{run} began otherwise than {runs[0]}: give them one by one")
         last = (folder.checkpoints / "last").resolve()
-        found[folder.path.name] = f"{before} --adapter {shlex.quote(os.path.relpath(last / 'adapter'))}"
+        found[folder.path.name] = f"{before} --adapter {shlex.quote(os.path.relpath(last / 'adapter', ROOT))}"
     return found
 
 
@@ -78,13 +82,22 @@ def _words(config: Config, episodes: int) -> str:
 def _judge(words: str, shift: Shift) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         options = ["--shift", shift.value, "--envs", "32", "--out", folder]
-        subprocess.run([sys.executable, "-m", "cli.main", "eval", *shlex.split(words), *options], check=True)
+        command = [sys.executable, "-m", "cli.main", "eval", *shlex.split(words), *options]
+        subprocess.run(command, check=True, cwd=ROOT)
         (found,) = json.loads(Path(folder, "results.json").read_text())["suites"].values()
     return {
         "successes": found["overall"]["successes"],
         "episodes": found["overall"]["episodes"],
         "by_task": {name: rate["successes"] for name, rate in found["tasks"].items()},
     }
+
+
+def by_start(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows that may be compared: of one policy to begin with, judged on the same starts in the same way."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["judged"].split(" --adapter ")[0], []).append(row)
+    return found
 
 
 def table(rows: list[Row]) -> list[str]:

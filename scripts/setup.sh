@@ -53,7 +53,8 @@ fi
 # --- install ------------------------------------------------------------------------------------
 say "installing the $VLARL_EXTRA packages into .venv (2-4 GB, a minute or two)"
 rm -f .venv/.setup-stamp
-[ -x .venv/bin/python ] || "$python" -m venv .venv
+# Without Debian's python3.11-venv, or interrupted, venv leaves a folder that has a Python and no pip.
+.venv/bin/python -m pip --version >/dev/null 2>&1 || "$python" -m venv --clear .venv
 quietly() { "$@" 2> >(grep -v 'neither a file nor a directory' >&2); }
 quietly .venv/bin/python -m pip install -q --disable-pip-version-check uv
 

@@ -7,8 +7,8 @@ import pytest
 
 from core import settings
 from core.runfolder import RunFolder
-from experiments.generalise import policies, table
-from experiments.rows import BASE
+from experiments.generalise import by_start, policies, table
+from experiments.rows import BASE, Row
 
 
 def test_a_run_is_judged_with_the_settings_it_was_made_with(tmp_path: Path) -> None:
@@ -39,6 +39,20 @@ def test_runs_that_began_otherwise_are_not_pooled(tmp_path: Path) -> None:
     ]
     with pytest.raises(ValueError, match="began otherwise"):
         policies(runs, 30)
+
+
+def test_what_was_judged_otherwise_has_a_table_of_its_own() -> None:
+    def row(episodes: int, adapter: str) -> Row:
+        return {
+            "run": adapter,
+            "judged": f"policy --episodes {episodes}{adapter and f' --adapter {adapter}'}",
+        }
+
+    rows = [row(30, ""), row(30, "a"), row(40, ""), row(30, "b"), row(40, "b")]
+    assert by_start(rows) == {
+        "policy --episodes 30": [rows[0], rows[1], rows[3]],
+        "policy --episodes 40": [rows[2], rows[4]],
+    }
 
 
 def test_seeds_are_pooled_and_differences_have_newcombe_s_interval() -> None:

@@ -42,6 +42,20 @@ def test_the_table_has_a_line_for_each_task(run: Path) -> None:
     assert "3/4" in everything
 
 
+def test_a_run_that_went_on_with_other_tasks_leaves_gaps(tmp_path: Path) -> None:
+    writer = MetricsWriter(tmp_path)
+    for update, task in ((0, 1), (7, 2)):
+        episodes = [episode(tmp_path, update, 2 * task, success=True)]
+        writer.event("evaluation", update=update, greedy=False, episodes=episodes)
+    writer.close()
+    assert [line.split()[:2] for line in table(tmp_path).splitlines()[1:]] == [
+        ["libero_spatial/1", "1/1"],
+        ["libero_spatial/2", "1/1"],
+        ["all", "1/1"],
+    ]
+    assert film(tmp_path) is None
+
+
 def test_the_summary_by_hand(run: Path) -> None:
     """Wilson's interval of 1 in 4 is 4.6 % to 69.9 %."""
     numbers = summary(run)
@@ -63,6 +77,15 @@ def test_the_film_shows_a_start_that_was_learned(run: Path) -> None:
     film_path = film(run)
     assert film_path is not None
     assert film_path.is_file()
+
+
+def test_a_video_that_was_not_written_is_passed_over(run: Path) -> None:
+    """Starts 2 and 3 were learned; of the videos of 2 one is missing, and then those of all."""
+    (run / "episodes" / "eval-000007-0002.mp4").unlink()
+    assert film(run) is not None
+    for video in (run / "episodes").iterdir():
+        video.unlink()
+    assert film(run) is None
 
 
 def test_a_run_without_a_second_evaluation_has_no_film(tmp_path: Path) -> None:
