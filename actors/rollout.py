@@ -95,7 +95,9 @@ class RolloutLoop:
             self._continue(env, grant)
             return
         instruction = self._instruction(grant.start)
-        self._paused.discard(env)
+        if env in self._paused:  # for an evaluation, its episode is given up
+            self._forget_recording(self._episodes[env])
+            self._paused.remove(env)
         self._episodes[env] = Episode(grant=grant, env=env, instruction=instruction)
         self._stepping.add(env)
         self._envs.reset(env, grant.start)
@@ -222,9 +224,12 @@ class RolloutLoop:
         if episode is not None:
             if event.env not in self._paused:
                 self._events.append(Dropped(env=event.env, slot=episode.grant.slot, reason=event.reason))
-            if self._recorder is not None and episode.grant.record:
-                self._recorder.discard(episode.grant.episode_id)
+            self._forget_recording(episode)
             self._free(event.env)
+
+    def _forget_recording(self, episode: Episode) -> None:
+        if self._recorder is not None and episode.grant.record:
+            self._recorder.discard(episode.grant.episode_id)
 
     def _free(self, env: int) -> None:
         self._episodes.pop(env, None)

@@ -101,6 +101,10 @@ class Controller:
         self._rollouts.collect()
         self._train()
 
+    def _mend(self) -> None:
+        """Where the learner's death needs no more than its mending: whoever waits may go on waiting."""
+        self._insist(lambda: None)
+
     def _done(self) -> bool:
         enough = self._num_updates >= self._config.run.num_updates
         return enough or self._supervisor.told_to_stop or time.monotonic() > self._deadline
@@ -108,6 +112,7 @@ class Controller:
     def _tend(self) -> None:
         """Mend what broke. A learner that came back stands at its last checkpoint; its batch waits."""
         if Fault.LEARNER in self._supervisor.attend():
+            tell_damaged(self._learner.damaged, self._writer)
             if self._batch is not None:
                 self._buffer.put_back(self._batch)
                 self._batch, self._is_updating = None, False
@@ -138,6 +143,10 @@ class Controller:
         self._buffer.release(batch)
         self._scoring.forget(batch.slots)
         self._batch, self._is_updating = None, False
+        if report.number == self._num_updates:
+            self._writer.event("nothing_learned", slots=batch.slots)
+            print(f"all {len(batch.slots)} chunks of a batch were lost with their node", flush=True)
+            return
         self._num_updates = report.number
         versions = self._scoring.versions
         self._writer.event("trained", update=report.number, slots=batch.slots, reward_models=versions)
@@ -187,13 +196,13 @@ class Controller:
         """Episodes from published states, once the open chunks have ended; nothing if told to stop."""
         greedy = not self._config.eval.sample
         with self._progress.spend("evaluation"):
-            self._rollouts.drain(self._tend)
+            self._rollouts.drain(self._mend)
             outcomes = self._rollouts.evaluate(
                 self._evaluation_starts,
                 name=f"eval-{self._num_updates:06d}",
                 greedy=greedy,
                 num_recorded=self._config.eval.videos,
-                tend=self._tend,
+                mend=self._mend,
             )
         if outcomes is None:
             return
@@ -202,6 +211,13 @@ class Controller:
         self._writer.event("evaluation", update=self._num_updates, greedy=greedy, episodes=episodes)
         successes = sum(outcome.success for outcome in outcomes)
         print(f"evaluation after update {self._num_updates}: {successes}/{len(outcomes)} succeed", flush=True)
+
+
+def tell_damaged(checkpoints: list[str], writer: MetricsWriter) -> None:
+    """Checkpoints that were passed over, and why."""
+    for damaged in checkpoints:
+        writer.event("damaged_checkpoint", reason=damaged)
+        print(f"passed over a damaged checkpoint: {damaged}", flush=True)
 
 
 def _due(number: int, every: int) -> bool:

@@ -87,7 +87,7 @@ def connect(config: Config) -> None:
         joined = ray.init(address="auto", log_to_driver=False).address_info
         refuse_open_head(joined["gcs_address"], os.environ)
         if joined["webui_url"]:
-            refuse_open_dashboard(joined["webui_url"])
+            refuse_open_dashboard(joined["webui_url"], head=joined["gcs_address"])
     else:
         ray.init(
             address="local",

@@ -5,6 +5,7 @@ process owns: they stay in the store of the node where they were made, whatever 
 """
 
 import dataclasses
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -20,6 +21,8 @@ ANSWER_S = 10.0
 """An actor that has not answered for so long hangs. It holds no model, so nothing keeps it from answering;
 and while it hangs, the lag bound lets the others go on only until the buffer is full.
 """
+START_TIMEOUT_S = 600.0
+"""An actor needs half a minute; one that Ray cannot place waits for ever, without a word."""
 
 
 class RayFleet:
@@ -39,6 +42,7 @@ class RayFleet:
         """How often each actor has died."""
         self._arrivals = {number: actor.arrive.remote() for number, actor in enumerate(actors)}
         """Of actors that are away; answered when they are there."""
+        self._away_since = dict.fromkeys(self._arrivals, time.monotonic())
         self._streams: dict[int, Any] = {}
         self._outbox: dict[int, list[tuple[int, Grant]]] = defaultdict(list)
         self._granted: set[tuple[int, int]] = set()
@@ -75,6 +79,7 @@ class RayFleet:
         for number in self._heartbeat.silent(self._heard):
             self._hung.add(number)
             ray.kill(self._actors[number], no_restart=False)
+        self._look_for_the_missing()
         lost, self._lost = self._lost, {}
         return lost
 
@@ -82,6 +87,7 @@ class RayFleet:
         """Ray starts the process again; its new stream says which environments are idle."""
         self._lives[member] += 1
         self._arrivals[member] = self._actors[member].arrive.remote()
+        self._away_since[member] = time.monotonic()
 
     def close(self) -> None:
         """Let every actor take its environments down and finish its videos, then end it."""
@@ -91,6 +97,18 @@ class RayFleet:
             ray.wait(ends, num_returns=len(ends), timeout=STOP_S)
         for actor in self._actors:
             ray.kill(actor)
+
+    def _look_for_the_missing(self) -> None:
+        """Whoever does not come is a loss that is told again and again; if nobody comes, the run ends."""
+        now = time.monotonic()
+        missing = [n for n, since in self._away_since.items() if now - since > START_TIMEOUT_S]
+        reason = f"it has not come within {START_TIMEOUT_S:.0f} s: is there a machine with so many CPUs free?"
+        if missing and not self._heard:
+            raise RuntimeError(
+                f"environment actor {missing[0]}: {reason} It asks for env.workers_per_actor of them "
+                "(`ray status` shows what is free)"
+            )
+        self._lost.update(dict.fromkeys(missing, reason))
 
     def _welcome(self, number: int) -> None:
         """One that cannot even be made (no renderer, no assets) would fail for ever: that ends the run."""
@@ -108,6 +126,7 @@ class RayFleet:
             for event in ray.get(next(stream)):
                 self._events.append(self._translate(number, event, stream))
             self._heard.add(number)
+            self._away_since.pop(number, None)
         except (RayError, StopIteration) as error:
             del self._streams[number]
             self._lost[number] = "it hung" if number in self._hung else type(error).__name__

@@ -30,6 +30,7 @@ class InlineLearner:
     def __init__(self, learner: Learner) -> None:
         self._learner = learner
         self._report: Report | None = None
+        self.damaged: list[str] = []
 
     @property
     def number(self) -> int:
@@ -53,7 +54,8 @@ class InlineLearner:
 
     def load(self, root: Path) -> Loaded:
         found = self._learner.load(root)
-        return Loaded(number=self._learner.number, extra=found.extra, damaged=found.damaged)
+        self.damaged = found.damaged
+        return Loaded(number=self._learner.number, extra=found.extra)
 
 
 class InlineReplicas:

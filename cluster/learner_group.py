@@ -41,6 +41,7 @@ class RayLearner:
         self._make_ranks = make_ranks
         self._checkpoints = checkpoints
         self.number = 0
+        self.damaged: list[str] = []
         self._version = 0
         self._num_chunks = 0
         self._scores: dict[str, RewardScores] = {}
@@ -88,8 +89,8 @@ class RayLearner:
 
     def load(self, root: Path) -> Loaded:
         number, found = self._everywhere("load", root, self._version)[0]
-        self.number = number
-        return Loaded(number=number, extra=found.extra, damaged=found.damaged)
+        self.number, self.damaged = number, found.damaged
+        return Loaded(number=number, extra=found.extra)
 
     def lost(self) -> dict[int, str]:
         """The group, if one of its ranks has died or hangs."""

@@ -39,13 +39,11 @@ class Loaded:
     """Updates done."""
     extra: dict[str, Any]
     """What was saved with it."""
-    damaged: list[str]
-    """Newer checkpoints that were passed over, and why."""
 
     @classmethod
     def nothing(cls) -> "Loaded":
         """A new run."""
-        return cls(number=0, extra={}, damaged=[])
+        return cls(number=0, extra={})
 
 
 class LearnerLostError(Exception):
@@ -58,6 +56,10 @@ class LearnerPart(Protocol):
     @property
     def number(self) -> int:
         """Updates done."""
+
+    @property
+    def damaged(self) -> list[str]:
+        """Checkpoints that the last `load` passed over, and why."""
 
     def start(self, payloads: Sequence[Any], scores: dict[str, RewardScores]) -> None:
         """Begin an update on these chunks (or references to them); scores go by the chunks' ids."""

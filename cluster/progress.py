@@ -1,7 +1,7 @@
 """How a run is going: what happened since the last update, as scalars and as one line.
 
-In: sealed chunks, outcomes, seconds spent. Out: the `rollout/`, `lag/`, `curriculum/` and `time/` scalars
-of docs/metrics.md, and a line for the terminal.
+In: sealed chunks, outcomes, seconds spent. Out: the `rollout/` and `time/` scalars of docs/metrics.md, and a
+line for the terminal.
 """
 
 import resource
@@ -22,14 +22,14 @@ class Progress:
     def __init__(self, num_updates: int) -> None:
         self._num_updates = num_updates
         self._started = self._since = time.perf_counter()
-        self._first_update: int | None = None
+        self._num_made = 0
+        """Updates in this process, those included that were lost and made again."""
         self._clear()
 
     def _clear(self) -> None:
         self._num_decisions = self._num_steps = 0
         self._decision_s = self._step_s = 0.0
         self._outcomes: list[EpisodeOutcome] = []
-        self._lags: list[int] = []
         self._seconds: dict[str, float] = defaultdict(float)
 
     def sealed(self, event: Sealed) -> None:
@@ -45,8 +45,10 @@ class Progress:
     def spend(self, purpose: str) -> Iterator[None]:
         """Count the seconds of a block under `time/{purpose}_s`."""
         started = time.perf_counter()
-        yield
-        self._seconds[purpose] += time.perf_counter() - started
+        try:
+            yield
+        finally:
+            self._seconds[purpose] += time.perf_counter() - started
 
     def scalars(self) -> dict[str, float]:
         """Everything since the last call."""
@@ -70,10 +72,8 @@ class Progress:
 
     def line(self, update: int, values: dict[str, float]) -> str:
         """One line for a person."""
-        if self._first_update is None:
-            self._first_update = update - 1
-        remaining_s = (self._num_updates - update) * (time.perf_counter() - self._started)
-        remaining_s /= update - self._first_update
+        self._num_made += 1
+        remaining_s = (self._num_updates - update) * (time.perf_counter() - self._started) / self._num_made
         success = values.get("rollout/success")
         parts = [
             f"update {update}/{self._num_updates}",

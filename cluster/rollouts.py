@@ -71,10 +71,10 @@ class Rollouts:
                     self._buffer.drop(event.slot)
                     self._writer.event("dropped", slot=event.slot, env=event.env, reason=event.reason)
 
-    def drain(self, tend: Callable[[], None]) -> None:
+    def drain(self, mend: Callable[[], None]) -> None:
         """Let open chunks end without granting new ones."""
         while self._buffer.open_slots and not self._supervisor.told_to_stop:
-            tend()
+            mend()
             self.collect()
 
     def evaluate(
@@ -84,17 +84,18 @@ class Rollouts:
         name: str,
         greedy: bool,
         num_recorded: int,
-        tend: Callable[[], None],
+        mend: Callable[[], None],
     ) -> list[EpisodeOutcome] | None:
         """Use the whole (drained) fleet for these episodes; training episodes that paused are given up.
 
-        None if the run was told to stop meanwhile.
+        None if the run was told to stop meanwhile. `mend` must not raise what is to be survived: nobody else
+        knows which environments are idle meanwhile.
         """
         idle = set(self._asking)
         self._asking.clear()
 
         def poll() -> list[Event]:
-            tend()
+            mend()
             return self._poll()
 
         names = [f"{name}-{number:04d}" for number in range(len(starts))]

@@ -6,7 +6,7 @@ In: settings and a run folder, new or to be resumed. Out: whether the run came t
 from typing import Any
 
 from cluster.buffer import TrajectoryBuffer
-from cluster.controller import Controller
+from cluster.controller import Controller, tell_damaged
 from cluster.curriculum import Curriculum
 from cluster.parts import Loaded, Parts
 from cluster.progress import Progress
@@ -33,9 +33,7 @@ def train(config: Config, folder: RunFolder, *, resume: bool) -> bool:
         writer = _writer(config, folder)
         if resume:
             writer.rewind(start.number)
-        for damaged in start.damaged:
-            writer.event("damaged_checkpoint", reason=damaged)
-            print(f"passed over a damaged checkpoint: {damaged}", flush=True)
+        tell_damaged(parts.learner.damaged, writer)
         tasks = {str(task.id): task.instruction for task in chosen_tasks(config)}
         writer.event("resumed" if resume else "started", update=start.number, tasks=tasks)
         try:

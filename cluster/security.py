@@ -28,13 +28,13 @@ def is_loopback(host: str) -> bool:
     return all((getattr(address, "ipv4_mapped", None) or address).is_loopback for address in addresses)
 
 
-def refuse_open_dashboard(address: str) -> None:
-    """Ask it for its jobs without a token: on the network it must refuse.
+def refuse_open_dashboard(address: str, *, head: str = "") -> None:
+    """Ask it for its jobs without a token: where it or its head is on the network it must refuse.
 
     One that cannot be reached is let pass.
     """
     url = address if "://" in address else f"http://{address}"
-    if is_loopback(urlsplit(url).hostname or ""):
+    if is_loopback(urlsplit(url).hostname or "") and (not head or is_loopback(_host(head))):
         return
     try:
         with urllib.request.urlopen(f"{url.rstrip('/')}/api/jobs/", timeout=ANSWER_S):
@@ -51,10 +51,13 @@ def refuse_open_dashboard(address: str) -> None:
 
 def refuse_open_head(gcs_address: str, environment: Mapping[str, str]) -> None:
     """A head that other machines can reach must be one that asks for a token."""
-    host = gcs_address.rsplit(":", 1)[0].strip("[]")
     mode = environment.get("RAY_AUTH_MODE")
-    if mode != "token" and not is_loopback(host):
+    if mode != "token" and not is_loopback(_host(gcs_address)):
         raise ValueError(
             f"the Ray head at {gcs_address} is on the network, and RAY_AUTH_MODE is "
             f"{mode or 'not set'}: {MEND}"
         )
+
+
+def _host(gcs_address: str) -> str:
+    return gcs_address.rsplit(":", 1)[0].strip("[]")

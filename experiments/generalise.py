@@ -53,8 +53,8 @@ def main() -> int:
                 rows.append(row)
                 save_rows(RESULTS, rows)
             asked.append(row)
-    for policy, judged in by_start(asked if args.runs else rows).items():
-        print("\n".join([f"from {policy}", "", *table(judged), ""]))
+    for words, comparable in by_start(asked if args.runs else rows).items():
+        print("\n".join([f"from {words}", "", *table(comparable), ""]))
     return 0
 
 

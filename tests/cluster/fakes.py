@@ -30,6 +30,7 @@ class FakeLearner:
 
     def __init__(self, *, slow_turns: int = 0, dies_at: int | None = None) -> None:
         self.number = self.version = 0
+        self.damaged: list[str] = []
         self.trained: list[Any] = []
         self.all_scores: dict[str, RewardScores] = {}
         self.lags: list[int] = []
@@ -76,7 +77,7 @@ class FakeLearner:
 
     def load(self, root: Path) -> Loaded:
         self.number, extra = self.saved[-1] if self.saved else (0, {})
-        return Loaded(number=self.number, extra=extra, damaged=[])
+        return Loaded(number=self.number, extra=extra)
 
     def lost(self) -> dict[int, str]:
         dead, self._dead = self._dead, False

@@ -46,6 +46,7 @@ class Harness:
         policy: FakePolicy | None = None,
         plan: Callable[[Start], tuple[int, bool]] = varied,
         evaluation: int = 0,
+        num_updates: int = 0,
         deaf_times: int = 0,
         group_size: int = 1,
         reward_model: RewardPart | None = None,
@@ -110,6 +111,7 @@ class Harness:
             progress=progress,
             writer=self.writer,
             evaluation_starts=starts,
+            num_updates=num_updates,
         )
 
     @property

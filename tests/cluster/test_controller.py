@@ -214,23 +214,92 @@ def test_paused_episodes_that_break_during_an_evaluation_disturb_nobody(tmp_path
     harness.assert_no_chunk_twice_or_torn()
 
 
+class HardToRestart(FakeLearner):
+    num_tries = 0
+
+    def mend(self, member: int) -> None:
+        self.num_tries += 1
+        if self.num_tries < 3:
+            self._dead = True
+            raise LearnerLostError("its port was taken")
+        super().mend(member)
+
+
 def test_a_learner_that_cannot_begin_again_at_first_is_replaced_once_more(tmp_path: Path) -> None:
-    class HardToRestart(FakeLearner):
-        num_tries = 0
-
-        def mend(self, member: int) -> None:
-            self.num_tries += 1
-            if self.num_tries < 3:
-                self._dead = True
-                raise LearnerLostError("its port was taken")
-            super().mend(member)
-
     learner = HardToRestart(dies_at=2)
     harness = Harness(tmp_path, ["run.num_updates=4", "run.checkpoint_every=1"], learner=learner)
     assert harness.controller.run()
     assert learner.num_tries == 3
     assert [e["fault"] for e in events_of(tmp_path, "fault")] == ["learner"] * 3
     harness.assert_no_chunk_twice_or_torn()
+
+
+@pytest.mark.parametrize("num_updates", [0, 2, 4])
+def test_an_evaluation_outlives_a_learner_that_cannot_begin_again_at_first(
+    tmp_path: Path, num_updates: int
+) -> None:
+    """It dies when the policy after so many updates is being judged: all are judged, and all go on."""
+
+    class LostWhileJudging(HardToRestart):
+        was_killed = False
+
+        def lost(self) -> dict[int, str]:
+            if not self.was_killed and self.number == num_updates and len(judging) >= 2:
+                self.was_killed = self._dead = True
+            return super().lost()
+
+    judging: set[int] = set()
+    words = ["run.num_updates=4", "run.checkpoint_every=1", "eval.every=2"]
+    harness = Harness(tmp_path, words, evaluation=6, learner=LostWhileJudging())
+    go = harness.fleet.go
+
+    def go_and_look(env: int, grant: Grant) -> None:
+        judging.add(grant.slot) if grant.evaluate else judging.clear()
+        go(env, grant)
+
+    harness.fleet.go = go_and_look  # type: ignore[method-assign]
+    assert harness.controller.run()
+    assert harness.learner.was_killed
+    evaluations = events_of(tmp_path, "evaluation")
+    assert [(e["update"], len(e["episodes"])) for e in evaluations] == [(0, 6), (2, 6), (4, 6)]
+    harness.assert_no_chunk_twice_or_torn()
+
+
+def test_a_batch_that_was_lost_with_its_node_is_no_update(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Forgetful(FakeLearner):
+        def finished(self) -> FakeReport | None:
+            report = super().finished()
+            if report is not None and report.number == 2 and not events_of(tmp_path, "nothing_learned"):
+                self.number = self.version = 1
+                return FakeReport(number=1, version=1, policy_changed=False)
+            return report
+
+    words = ["run.num_updates=3", "run.checkpoint_every=1", "eval.every=1"]
+    harness = Harness(tmp_path, words, evaluation=1, learner=Forgetful())
+    assert harness.controller.run()
+    assert [line["update"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 2, 3]
+    assert [e["update"] for e in events_of(tmp_path, "evaluation")] == [0, 1, 2, 3]
+    assert [number for number, _ in harness.learner.saved] == [1, 2, 3]
+    (lost,) = events_of(tmp_path, "nothing_learned")
+    assert not set(lost["slots"]) & {slot for e in events_of(tmp_path, "trained") for slot in e["slots"]}
+    assert f"all {len(lost['slots'])} chunks of a batch were lost" in capsys.readouterr().out
+
+
+def test_a_resumed_run_that_falls_back_behind_its_start_goes_on(tmp_path: Path) -> None:
+    """Its checkpoint was damaged while it ran: that is told, and the time left is still a time."""
+
+    class FallsBack(FakeLearner):
+        def mend(self, member: int) -> None:
+            self.number, self.damaged = 3, ["000005: critic.safetensors"]
+
+    learner = FallsBack(dies_at=6)
+    learner.number = 5
+    harness = Harness(tmp_path, ["run.num_updates=8"], learner=learner, num_updates=5)
+    assert harness.controller.run()
+    assert [e["reason"] for e in events_of(tmp_path, "damaged_checkpoint")] == ["000005: critic.safetensors"]
+    assert learner.number == 8
 
 
 def test_a_learner_lost_while_it_saves_in_the_end_learns_the_rest_again(tmp_path: Path) -> None:

@@ -101,6 +101,9 @@ def test_a_dashboard_on_the_network_must_refuse_strangers(
     if code == 200:
         with pytest.raises(ValueError, match="asks for no token"):
             refuse_open_dashboard(f"http://{own_address}:{port}")
+        with pytest.raises(ValueError, match="asks for no token"):  # its head can be reached
+            refuse_open_dashboard(f"127.0.0.1:{port}", head=f"{own_address}:6379")
+        refuse_open_dashboard(f"127.0.0.1:{port}", head="127.0.0.1:6379")
     else:
         refuse_open_dashboard(f"{own_address}:{port}")
 
