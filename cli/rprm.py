@@ -130,7 +130,12 @@ def _train(args: argparse.Namespace) -> int:
     labels = _options(args)
     options = TrainOptions(minutes=args.minutes, lr=args.lr, batch_tasks=args.batch_tasks, seed=args.seed)
     network, base = _network(args)
-    episodes = _episodes(args, labels, network.cameras)
+    found = _episodes(args, labels, network.cameras)
+    episodes = [episode for episode in found if not episode.is_published]
+    if len(episodes) < len(found):
+        print(
+            f"left out {len(found) - len(episodes)} from published starts, which are for judging", flush=True
+        )
     print(_summary(episodes), flush=True)
     training = {
         "labels": dataclasses.asdict(labels),

@@ -15,7 +15,7 @@ from core.types import Decision, Observation
 
 NUM_PROBES = 2
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
-"""Largest difference of log-probabilities that rounding explains, by the engine's dtype."""
+"""Largest difference of log-probabilities that rounding explains; the coarser of engine and learner counts."""
 
 
 class WeightsError(RuntimeError):
@@ -46,11 +46,13 @@ class Probes:
 class Publisher:
     """Publishes adapters and checks each on a probe."""
 
-    def __init__(self, learner: LearnerPart, replicas: ReplicasPart, probes: Probes, *, dtype: str) -> None:
+    def __init__(
+        self, learner: LearnerPart, replicas: ReplicasPart, probes: Probes, *, dtypes: set[str]
+    ) -> None:
         self._learner = learner
         self._replicas = replicas
         self._probes = probes
-        self._tolerance = TOLERANCE[dtype]
+        self._tolerance = max(TOLERANCE[dtype] for dtype in dtypes)
         self._before_BA: np.ndarray | None = None
 
     def publish(self) -> dict[str, float]:

@@ -83,7 +83,9 @@ def controller(
         curriculum=curriculum,
         learner=parts.learner,
         scoring=scoring,
-        publisher=Publisher(parts.learner, parts.replicas, probes, dtype=config.engine.dtype),
+        publisher=Publisher(
+            parts.learner, parts.replicas, probes, dtypes={config.engine.dtype, config.learner.dtype}
+        ),
         supervisor=supervisor,
         progress=progress,
         writer=writer,

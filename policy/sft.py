@@ -117,6 +117,12 @@ def build_optimizers(parameters: dict[str, nn.Parameter]) -> list[torch.optim.Op
     return optimizers
 
 
+def learning_rate(peak: float, num_steps: int, share_done: float) -> float:
+    """Linear warm-up, then half a cosine over the budget."""
+    cosine = FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * 0.5 * (1 + math.cos(math.pi * share_done))
+    return peak * cosine * min(1.0, (num_steps + 1) / WARMUP_STEPS)
+
+
 class Trainer:
     """The policy, its auxiliary heads, the optimizer and the data of one imitation run."""
 
@@ -181,7 +187,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.parameters().values(), 1.0)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self._learning_rate()
+                group["lr"] = learning_rate(self.options.lr, self.num_steps, self.share_done)
             optimizer.step()
         self.num_steps += 1
         self._losses.append(loss.item())
@@ -271,11 +277,6 @@ class Trainer:
             frames=torch.from_numpy(views_BHWC),
             action_tokens=torch.from_numpy(batch.tokens),
         )
-
-    def _learning_rate(self) -> float:
-        """Linear warm-up, then half a cosine over the budget."""
-        cosine = FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * 0.5 * (1 + math.cos(math.pi * self.share_done))
-        return self.options.lr * cosine * min(1.0, (self.num_steps + 1) / WARMUP_STEPS)
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from core.types import StateSource
 from envs.demos import Demo, DemoFile
 from policy.imitation_data import pictures
 from reward.labels import RULES, LabelOptions, Labels, make_labels, rules_for
@@ -48,6 +49,8 @@ class Episode:
     instruction: str
     success: bool
     held_out: bool
+    is_published: bool
+    """From a published start, by which policies are judged: no reward model may learn from it."""
     frames: np.ndarray
     """(N, H, cameras · W, 3) uint8 as rendered."""
     steps: np.ndarray
@@ -127,6 +130,7 @@ def thin_out(labelled: Labelled, stride: int, cameras: tuple[str, ...]) -> Episo
         instruction=labelled.instruction,
         success=success_at is not None,
         held_out=is_held_out(labelled.start),
+        is_published=f"/{StateSource.PUBLISHED.value}-" in labelled.start,
         frames=labelled.pictures(cameras)[kept],
         steps=kept * labelled.steps_per_sample,
         success_at=None if success_at is None else success_at * labelled.steps_per_sample,

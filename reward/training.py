@@ -4,7 +4,6 @@ In: a network, labelled episodes, options. Out: a reward model folder (the best 
 needed to go on after an interruption.
 """
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from policy.sft import build_optimizers
+from policy.sft import build_optimizers, learning_rate
 from reward.batches import Batch, BatchSource
 from reward.checkpoint import Description, RewardModel
 from reward.episodes import Episode
@@ -24,8 +23,6 @@ from reward.losses import balanced_answer_loss, preference_loss, progress_loss
 from reward.model import Answers, RewardNetwork
 
 STATE_FILE = "training_state.pt"
-WARMUP_STEPS = 50
-FINAL_LR_SHARE = 0.02
 PROGRESS_WEIGHT = 0.5
 BUDGET = ("minutes", "patience")
 
@@ -135,7 +132,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.parameters().values(), 1.0)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = self._learning_rate()
+                group["lr"] = learning_rate(self.options.lr, self.num_steps, self.share_done)
             optimizer.step()
         self.num_steps += 1
         self._losses.append(loss.item())
@@ -224,8 +221,3 @@ class Trainer:
         loss = loss + PROGRESS_WEIGHT * progress_loss(answers.progress, progress)
         scores = self.description.weights.score(answers)
         return loss + preference_loss(scores, better, worse)
-
-    def _learning_rate(self) -> float:
-        """Linear warm-up, then half a cosine over the budget."""
-        cosine = FINAL_LR_SHARE + (1 - FINAL_LR_SHARE) * 0.5 * (1 + math.cos(math.pi * self.share_done))
-        return self.options.lr * cosine * min(1.0, (self.num_steps + 1) / WARMUP_STEPS)

@@ -240,3 +240,13 @@ def test_recorded_episodes_are_finished_or_discarded(breaks: bool) -> None:
     assert recorder.frames == {"e0": 2 if breaks else 4}
     assert recorder.num_actions == (2 if breaks else 3)
     assert (recorder.finished, recorder.discarded) == (([], ["e0"]) if breaks else (["e0"], []))
+
+
+def test_a_paused_episode_that_an_evaluation_gives_up_leaves_no_recording_open() -> None:
+    recorder = ListRecorder()
+    loop = make(FakePool(1), recorder=recorder, chunk_decisions=1)
+    loop.go(0, grant(slot=0, record=True))
+    turn(loop)
+    loop.go(0, grant(slot=1, evaluate=True, record=True))
+    turn(loop)
+    assert (recorder.finished, recorder.discarded) == (["e1"], ["e0"])

@@ -106,7 +106,7 @@ class Harness:
             curriculum=self.curriculum,
             learner=self.learner,
             scoring=self.scoring,
-            publisher=Publisher(self.learner, self.replicas, probes, dtype="float32"),
+            publisher=Publisher(self.learner, self.replicas, probes, dtypes={"float32"}),
             supervisor=self.supervisor,
             progress=progress,
             writer=self.writer,

@@ -225,3 +225,25 @@ def test_an_actor_in_which_something_is_wrong_begins_anew(driver: Driver) -> Non
     driver.until(lambda: {2, 3} <= driver.idle, grants=False)
     assert driver.pid(1) != before
     driver.settle()
+
+
+def test_an_actor_that_finds_no_room_is_told_of_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
+    driver = Driver([actor.remote(make_loop), actor.options(num_cpus=64).remote(make_loop)])
+    try:
+        driver.until(lambda: len(driver.idle) == NUM_ENVS, grants=False)
+        monkeypatch.setattr("cluster.fleet.START_TIMEOUT_S", 0.5)
+        driver.until(lambda: driver.lost == [1, 1])
+    finally:
+        driver.fleet.close()
+
+
+def test_a_fleet_of_which_nobody_comes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cluster.fleet.START_TIMEOUT_S", 0.5)
+    actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=64)
+    driver = Driver([actor.remote(make_loop)])
+    try:
+        with pytest.raises(RuntimeError, match=r"env.workers_per_actor .*`ray status`"):
+            driver.until(lambda: False)
+    finally:
+        driver.fleet.close()

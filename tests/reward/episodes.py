@@ -25,6 +25,7 @@ def toy_episode(*, success: bool, number: int, held_out: bool = False) -> Episod
         instruction="pick up the black bowl and place it on the plate",
         success=success,
         held_out=held_out,
+        is_published=False,
         frames=np.stack([_frame(int(t), success=success, number=number) for t in kept]),
         steps=kept,
         success_at=motion.success_at,

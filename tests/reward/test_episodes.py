@@ -58,6 +58,18 @@ def test_a_runs_own_episode_is_labelled(tmp_path: Path) -> None:
     assert episode.progress[-1] == 1
 
 
+def test_what_began_at_a_published_start_is_marked(tmp_path: Path) -> None:
+    """`vlarl rprm train` leaves it out."""
+    start = dataclasses.replace(OUTCOME.start, source=StateSource.PUBLISHED)
+    paths = [
+        record(tmp_path, OUTCOME),
+        record(tmp_path, dataclasses.replace(OUTCOME, episode_id="eval-000000-0000", start=start)),
+    ]
+    fresh, published = read_episodes(paths, 4, LabelOptions(), CAMERAS)
+    assert not fresh.is_published
+    assert published.is_published
+
+
 def test_fewer_frames_and_cameras_on_request(tmp_path: Path) -> None:
     path = record(tmp_path, OUTCOME)
     (episode,) = read_episodes([path], 8, LabelOptions(), CAMERAS[:1])
