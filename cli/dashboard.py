@@ -42,12 +42,7 @@ def run(args: argparse.Namespace) -> int:
     access = Access.make(args.host, args.name, _token(args.token_file))
     app = make_app(RunFolders(args.runs), access)
     os.nice(NICENESS)
-    try:
-        asyncio.run(_serve(app, args.host, args.port))
-    except OSError as error:
-        raise ValueError(
-            f"cannot listen on {args.host} port {args.port} ({error.strerror}); --port 0 takes any free one"
-        ) from error
+    asyncio.run(_serve(app, args.host, args.port))
     return 0
 
 

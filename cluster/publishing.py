@@ -15,7 +15,7 @@ from core.types import Decision, Observation
 
 NUM_PROBES = 2
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.1}
-"""Largest difference of log-probabilities that rounding explains; the coarser of engine and learner counts."""
+"""Largest difference of log-probabilities that rounding explains, by the coarser of both sides' dtypes."""
 
 
 class WeightsError(RuntimeError):

@@ -67,7 +67,7 @@ class EventHistory:
         for line in lines:
             try:
                 self._take(line)
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
                 self.num_foreign += 1
         for series, pairs in self._pending.items():
             updates, values = zip(*pairs, strict=True)

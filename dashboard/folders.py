@@ -4,6 +4,7 @@ In: the path that the user named: a run folder, or a folder of run folders. Out:
 files that really lie inside their run folder, symbolic links included.
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -50,5 +51,9 @@ def inside(folder: Path, name: str) -> Path | None:
 
 def last_active(folder: Path) -> float:
     """When the run last wrote something, in seconds since 1970."""
-    files = [inside(folder, name) for name in ("events.jsonl", "metrics.jsonl", "config.yaml")]
-    return max((file.stat().st_mtime for file in files if file is not None), default=0.0)
+    times = []
+    for name in ("events.jsonl", "metrics.jsonl", "config.yaml"):
+        file = inside(folder, name)
+        with suppress(OSError):  # it has just gone
+            times.append(0.0 if file is None else file.stat().st_mtime)
+    return max(times)

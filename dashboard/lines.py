@@ -7,6 +7,7 @@ that was replaced or cut (a run that went back to a checkpoint does that) is rea
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ class Tail:
 
     def share_read(self) -> float:
         """How much of the file has been read, from 0 to 1; a half-written last line does not count."""
-        path = inside(self._folder, self.name)
-        size = 0 if path is None else path.stat().st_size
+        path, size = inside(self._folder, self.name), 0
+        with suppress(OSError):  # it has just gone
+            size = 0 if path is None else path.stat().st_size
         return 1.0 if size - self._offset < BLOCK_BYTES else self._offset / size
 
     def blocks(self) -> Iterator[list[dict[str, Any]]]:

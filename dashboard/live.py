@@ -32,11 +32,14 @@ class _Followed:
         self.lock = asyncio.Lock()
         self.was_read = asyncio.Event()
         self.page: bytes | None = None
+        self.is_behind = False
+        """Whether there is much that has not been read yet."""
         self._firing: list[str] = []
         self._alarms_due = 0.0
 
     def refresh(self) -> bool:
         """Whether the page would look different now."""
+        self.is_behind = False
         changed = self.run.refresh(READ_S)
         if time.monotonic() >= self._alarms_due:
             self._alarms_due = time.monotonic() + ALARMS_S
@@ -47,6 +50,7 @@ class _Followed:
                 self.run.revision += 1
                 changed = True
             self._firing = firing
+        self.is_behind = self.run.is_behind
         return changed
 
     def make_page(self) -> bytes:
@@ -84,7 +88,7 @@ class Live:
     async def poll_forever(self) -> None:
         """Look for new lines, for ever."""
         while True:
-            behind = any(followed.run.is_behind for followed in self._runs.values())
+            behind = any(followed.is_behind for followed in self._runs.values())
             await asyncio.sleep(0.0 if behind else POLL_S)
             changed = [await self._refresh(followed) for followed in list(self._runs.values())]
             if any(changed):
@@ -107,8 +111,14 @@ class Live:
         return followed
 
     async def _refresh(self, followed: _Followed) -> bool:
+        """Fault-tolerance point: whatever one run's files hold, the others are followed on."""
         async with followed.lock:
-            changed = await asyncio.to_thread(followed.refresh)
+            try:
+                changed = await asyncio.to_thread(followed.refresh)
+            except Exception as error:
+                changed = followed.run.note_trouble(f"reading stopped: {error!r}")
+            else:
+                changed = followed.run.note_trouble("") or changed
             if changed:
                 followed.page = None
             followed.was_read.set()

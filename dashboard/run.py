@@ -29,6 +29,7 @@ class Run:
         """Grows with every change, and is larger than any that was given when this run was last followed."""
         self.metrics, self.events = MetricHistory(), EventHistory()
         self.settings, self._settings_note = _read_settings(folder)
+        self._trouble = ""
         self._metric_lines = Tail(folder, "metrics.jsonl")
         self._event_lines = Tail(folder, "events.jsonl")
 
@@ -48,6 +49,13 @@ class Run:
                     break
         self.revision += changed
         return changed
+
+    def note_trouble(self, trouble: str) -> bool:
+        """What keeps the files from being read, "" for nothing; whether that is news."""
+        is_news = trouble != self._trouble
+        self._trouble = trouble
+        self.revision += is_news
+        return is_news
 
     @property
     def is_behind(self) -> bool:
@@ -71,7 +79,7 @@ class Run:
 
     def notes(self) -> list[str]:
         """What a reader should know about the folder itself."""
-        found = [self._settings_note] if self._settings_note else []
+        found = [note for note in (self._settings_note, self._trouble) if note]
         for tail, history in self._sources():
             if inside(self.folder, tail.name) is None:
                 found.append(f"{tail.name} is not there (yet)")

@@ -171,7 +171,12 @@ async def serve_until(stop: asyncio.Event, app: web.Application, host: str, port
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, lingering_time=LINGERING_S)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except (OSError, OverflowError) as error:
+            raise ValueError(
+                f"cannot listen on {host} port {port} ({error}); --port 0 takes any free one"
+            ) from error
         print(f"dashboard: http://{host}:{runner.addresses[0][1]}/", flush=True)
         await stop.wait()
     finally:

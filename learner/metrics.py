@@ -12,7 +12,7 @@ from learner.distributed import Ranks
 METRICS = {
     "learner/policy_loss": "clipped PPO objective, negated; mean over decisions and epochs",
     "learner/value_loss": "half the squared error of the critic, clipped where critic.clip asks for it",
-    "learner/entropy": "entropy of the action tokens' 256-way distributions where it is trained, nats per token",
+    "learner/entropy": "entropy of the 256-way distributions of tokens that are trained on, nats per token",
     "learner/kl": "k3 estimate of KL(policy before the update || policy now), nats per token",
     "learner/kl_reference": "k3 estimate of KL(policy now || starting policy), nats per token",
     "learner/clip_fraction_low": "share of ratios below 1 - clip_low whose advantage is negative",

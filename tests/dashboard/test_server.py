@@ -1,5 +1,6 @@
 """What the server answers: to its page, to odd requests, and to whom at all."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -16,6 +17,8 @@ import pytest
 from cli.main import main
 from dashboard.folders import RunFolders, inside
 from dashboard.guard import Access
+from dashboard.live import Live
+from dashboard.run import Run
 from tests.dashboard.fuzz import SECRET, answer, odd_request, status
 from tests.dashboard.serving import Served, serving
 from tests.dashboard.synthetic import Story, SyntheticRun
@@ -186,6 +189,7 @@ def test_an_open_address_needs_a_token() -> None:
     ("words", "message"),
     [
         (["nowhere"], "nowhere is not a folder"),
+        ([".", "--port", "70000"], "cannot listen on 127.0.0.1 port 70000"),
         ([".", "--host", "0.0.0.0"], "a token is needed"),
         ([".", "--token-file", "nowhere"], "no such file, or it is empty"),
     ],
@@ -238,6 +242,42 @@ def test_a_stream_tells_within_two_seconds_that_a_run_has_changed(tmp_path: Path
         assert next(stream)["live"] > first
         assert time.monotonic() - began < 2.0
         assert get_json(served, "/api/run/live")["run"]["update"] == 6
+
+
+def test_a_run_that_cannot_be_read_holds_up_no_other(tmp_path: Path) -> None:
+    story = Story(num_updates=2, num_episodes=2, video_every=0)
+    _, good = (SyntheticRun(tmp_path / name, story).write() for name in ("bad", "good"))
+
+    def unreadable(limit_s: float = 0.0) -> bool:
+        raise OSError("stale file handle")
+
+    async def look() -> tuple[list[str], dict[str, int], dict[str, int]]:
+        live = Live(RunFolders(tmp_path))
+        run = await live.run("bad")
+        await live.run("good")
+        assert run is not None
+        run.refresh = unreadable  # type: ignore[method-assign]
+        before = live.revisions(["bad", "good"])
+        good.append("metrics.jsonl", good.scalars(3))
+        polling = asyncio.create_task(live.poll_forever())
+        await asyncio.wait_for(live.change.wait(), timeout=10)
+        polling.cancel()
+        return run.notes(), before, live.revisions(["bad", "good"])
+
+    notes, before, after = asyncio.run(look())
+    assert notes == ["reading stopped: OSError('stale file handle')"]
+    assert after["bad"] == before["bad"] + 1
+    assert after["good"] > before["good"]
+
+
+def test_an_odd_number_in_an_event_costs_that_line_alone(tmp_path: Path) -> None:
+    run = SyntheticRun(tmp_path / "odd", Story(num_updates=2, num_episodes=2, video_every=0)).write()
+    line = (run.folder / "events.jsonl").read_text().splitlines()
+    episode = next(json.loads(text) for text in line if json.loads(text)["kind"] == "episode")
+    run.append("events.jsonl", {**episode, "max_version": float("inf")})
+    read = Run(run.folder)
+    read.refresh()
+    assert any("1 line of events.jsonl could not be understood" in note for note in read.notes())
 
 
 def test_a_hundred_odd_requests_get_nothing_from_outside_and_break_nothing(served: Served) -> None:
