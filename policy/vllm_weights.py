@@ -2,8 +2,13 @@
 
 In: LoRA factors by module name. Out: served weights = base + scale · B A, changed in place, so that CUDA
 graphs and vLLM's own references stay valid. Every update starts from the base, so nothing drifts.
+
+The first updates of a bfloat16 policy are smaller than half the distance between neighbouring bfloat16
+numbers: rounded to the nearest, nearly all of them would be served as nothing. So these weights are rounded
+up or down by chance, and are right on average; the chance is the same at every update.
 """
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -65,12 +70,24 @@ class MergedWeights:
         parameter = self._served[name]
         if name not in self._base:
             self._base[name] = parameter.detach().clone()
-        parameter.copy_(self._base[name].float() + _placed(parameter, parts))
+        merged = self._base[name].float() + _placed(parameter, parts)
+        parameter.copy_(_rounded_by_chance(merged, name) if parameter.dtype == torch.bfloat16 else merged)
 
 
 def _product(factor_a: np.ndarray, factor_b: np.ndarray, scale: float, device: torch.device) -> Tensor:
     """scale · B A in float32. `torch.tensor` copies: what comes through Ray is shared and read-only."""
     return scale * (torch.tensor(factor_b, device=device) @ torch.tensor(factor_a, device=device))
+
+
+def _rounded_by_chance(values: Tensor, name: str) -> Tensor:
+    """float32 numbers that bfloat16 can hold: the nearer neighbour is the likelier one.
+
+    A bfloat16 number is the upper half of a float32 one: what is drawn carries into it as often as the lower
+    half is large. Numbers that bfloat16 holds already stay as they are.
+    """
+    chance = torch.Generator(values.device).manual_seed(zlib.crc32(name.encode()))
+    drawn = torch.randint(2**16, values.shape, generator=chance, dtype=torch.int32, device=values.device)
+    return (values.view(torch.int32).add_(drawn) & ~0xFFFF).view(torch.float32)
 
 
 def _placed(parameter: nn.Parameter, parts: list[Delta]) -> Tensor:

@@ -186,7 +186,7 @@ class _SecondHalf(nn.Module):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_deltas_go_through_the_workers_own_loader(dtype: torch.dtype, micro: Policy) -> None:
-    """Cut to the shard, packed, and in bfloat16 rounded once: base + delta, not base + rounded delta."""
+    """Cut to the shard, packed; in bfloat16 each weight is one of the two neighbours of base + delta."""
     generator = torch.Generator().manual_seed(0)
     base = torch.randn(6, 4, generator=generator).to(dtype)
     model = nn.Module()
@@ -200,9 +200,37 @@ def test_deltas_go_through_the_workers_own_loader(dtype: torch.dtype, micro: Pol
     MergedWeights(model).serve(0.5, factors)
     delta = 0.005 * torch.tensor([1.0, 1, 2, 2, 3, 3])[:, None].expand(6, 4)
     weight = model.attn.qkv_proj.weight
-    torch.testing.assert_close(weight.data, (base.float() + delta).to(dtype), atol=0, rtol=1e-6)
+    off = (weight.data.float() - (base.float() + delta)).abs()
+    ulp = 2.0**-7 if dtype is torch.bfloat16 else 1e-6
+    assert (off <= ulp * (base.float() + delta).abs()).all()
     assert weight.dtype == dtype
     assert weight.data_ptr() == storage, "CUDA graphs hold on to the storage"
+
+
+def test_updates_too_small_for_bfloat16_are_served_on_average(micro: Policy) -> None:
+    """A tenth of half a step of bfloat16: rounded to the nearest, none of it would arrive."""
+    generator = torch.Generator().manual_seed(0)
+    base = (1 + 0.9 * torch.rand(128, 256, generator=generator)).bfloat16()
+    model = nn.Module()
+    model.config = micro.config  # type: ignore[assignment]
+    model.layer = nn.Module()
+    model.layer.part = nn.Linear(256, 128, bias=False, dtype=torch.bfloat16)
+    model.layer.part.weight.data.copy_(base)
+    served = MergedWeights(model)
+
+    def serve(delta: float) -> torch.Tensor:
+        factor_a, factor_b = np.full((1, 256), delta, np.float32), np.ones((128, 1), np.float32)
+        served.serve(1.0, {"layer.part": (factor_a, factor_b)})
+        return model.layer.part.weight.detach().float() - base.float()
+
+    delta = 0.1 * 2.0**-8
+    assert torch.equal((base.float() + delta).bfloat16(), base)
+    first = serve(delta)
+    assert set(first.unique().tolist()) == {0.0, 2.0**-7}
+    assert first.mean().item() == pytest.approx(delta, rel=0.1)
+    assert serve(-delta).mean().item() == pytest.approx(-delta, rel=0.1)
+    assert not serve(0.0).any()
+    assert torch.equal(serve(delta), first)
 
 
 def test_every_module_of_an_adapter_is_served(engine: Engine, adapters: RandomAdapters) -> None:
