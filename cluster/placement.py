@@ -49,7 +49,7 @@ def share_gpus(config: Config, num_gpus: float) -> GpuShares:
         return GpuShares(learner_rank=1, replica=width)
     if ranks == replicas == width == 1:
         fraction = config.engine.gpu_memory_fraction
-        return GpuShares(learner_rank=num_gpus - fraction, replica=fraction)
+        return GpuShares(learner_rank=min(1, num_gpus - fraction), replica=fraction)
     raise ValueError(
         f"{ranks} learner ranks and {replicas} replicas of {width} want {wanted} GPUs, not {num_gpus:g}; "
         "lower learner.num_ranks, engine.num_replicas or engine.tensor_parallel_size (one each can share)"

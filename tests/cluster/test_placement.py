@@ -18,9 +18,10 @@ def config(*words: str) -> Config:
         ([], 2, 1, 1),
         (["engine.tensor_parallel_size=2", "learner.num_ranks=2"], 4, 1, 2),
         (["engine.gpu_memory_fraction=0.25"], 1, 0.75, 0.25),
+        (["engine.gpu_memory_fraction=0.25"], 1.5, 1, 0.25),  # of two, where the reward model has a half
     ],
 )
-def test_shares(words: list[str], num_gpus: int, learner_rank: float, replica: float) -> None:
+def test_shares(words: list[str], num_gpus: float, learner_rank: float, replica: float) -> None:
     assert share_gpus(config(*words), num_gpus) == GpuShares(learner_rank=learner_rank, replica=replica)
 
 
