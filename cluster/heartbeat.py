@@ -1,8 +1,8 @@
 """Processes that live but no longer answer: stopped, or holding the interpreter's lock.
 
 In: calls that any healthy process answers at once. Out: members that have not answered for too long. A death
-is noticed by other means; whoever asks here leaves out members that are dead or only starting. One thread that
-is stuck while the others answer (a call into a GPU's driver that never returns) is not noticed.
+is noticed by other means; whoever asks here leaves out members that are dead or only starting. One thread
+that is stuck while the others answer (a call into a GPU's driver that never returns) is not noticed.
 """
 
 import time
