@@ -228,8 +228,9 @@ def test_an_actor_in_which_something_is_wrong_begins_anew(driver: Driver) -> Non
 
 
 def test_an_actor_that_finds_no_room_is_told_of_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
-    driver = Driver([actor.remote(make_loop), actor.options(num_cpus=64).remote(make_loop)])
+    actor = ray.remote(EnvActor)
+    options = {"max_restarts": -1, "max_concurrency": 2}
+    driver = Driver([actor.options(num_cpus=n, **options).remote(make_loop) for n in (0, 64)])
     try:
         driver.until(lambda: len(driver.idle) == NUM_ENVS, grants=False)
         monkeypatch.setattr("cluster.fleet.START_TIMEOUT_S", 0.5)
