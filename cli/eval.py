@@ -64,6 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from envs.assets import resolve_assets
 
+    if args.sample is not None and args.sample <= 0:
+        raise ValueError(f"--sample {args.sample:g}: a temperature is above 0; without --sample it is greedy")
     if args.videos and args.out is None:
         raise ValueError("--videos needs --out, the folder to write them to")
     starts = {suite: _starts(args, suite) for suite in args.suite}

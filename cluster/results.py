@@ -27,7 +27,7 @@ def table(folder: Path) -> str:
     columns = before_and_after(folder)
     if not columns:
         return "no evaluation was made"
-    scores = [_by_task(evaluation) for evaluation in columns]
+    scores = [by_task(evaluation) for evaluation in columns]
     how = "greedy success" if columns[0]["greedy"] else "success, sampled"
     head = f"{how:<24}" + "".join(f"{'update ' + str(e['update']):>28}" for e in columns)
     tasks = [*sorted({task for score in scores for task in score} - {ALL}), ALL]
@@ -40,7 +40,7 @@ def summary(folder: Path) -> dict[str, Any]:
     numbers: dict[str, Any] = {}
     for evaluation in before_and_after(folder):
         name = "before" if evaluation["update"] == 0 else "after"
-        successes, number = _by_task(evaluation)[ALL]
+        successes, number = by_task(evaluation)[ALL]
         numbers[name] = round(successes / number, 4)
         numbers[f"{name}_interval"] = [round(bound, 4) for bound in wilson(successes, number)]
         numbers["episodes"] = number
@@ -70,7 +70,7 @@ def _filmed(folder: Path, evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     return {episode["start"]: episode for episode in filmed if (folder / episode["video"]).is_file()}
 
 
-def _by_task(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
+def by_task(evaluation: Evaluation) -> dict[str, tuple[int, int]]:
     """Successes and episodes of each task, and of all."""
     counts: dict[str, list[bool]] = defaultdict(list)
     for episode in evaluation["episodes"]:

@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from cluster.results import ALL, by_task
 from core.intervals import wilson
 from core.metrics import read_lines
 
@@ -48,27 +49,19 @@ def points(folder: Path) -> list[Row]:
     Of one that was made again, because the run went on from an earlier checkpoint, the last counts.
     """
     steps = _steps(folder)
-    found = {
-        line["update"]: {
-            "update": line["update"],
-            "env_steps": steps[line["update"]],
-            "successes": sum(episode["success"] for episode in line["episodes"]),
-            "episodes": len(line["episodes"]),
-            "by_task": _solved_by_task(line["episodes"]),
-        }
-        for line in read_lines(folder / "events.jsonl")
-        if line["kind"] == "evaluation"
-    }
+    found = {}
+    for line in read_lines(folder / "events.jsonl"):
+        if line["kind"] == "evaluation":
+            scores = by_task(line)
+            successes, episodes = scores.pop(ALL)
+            found[line["update"]] = {
+                "update": line["update"],
+                "env_steps": steps[line["update"]],
+                "successes": successes,
+                "episodes": episodes,
+                "by_task": {task: solved for task, (solved, _) in scores.items()},
+            }
     return [found[update] for update in sorted(found)]
-
-
-def _solved_by_task(episodes: list[Row]) -> dict[str, int]:
-    """Also of a task of which nothing was solved."""
-    solved: dict[str, int] = {}
-    for episode in episodes:
-        task = episode["start"].rpartition("/")[0]
-        solved[task] = solved.get(task, 0) + episode["success"]
-    return solved
 
 
 def practice(folder: Path) -> list[Row]:

@@ -45,6 +45,7 @@ def test_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> Non
         (["train", "a.yaml", "--or-resume", "b.yaml"], "settings files: got a.yaml, b.yaml; allowed is one"),
         (["train", "--resume", "nowhere"], "nowhere is not a run folder"),
         (["train"], "policy.checkpoint is missing"),
+        (["eval", "demo/policy", "--sample", "0"], "--sample 0: a temperature is above 0"),
         (["config", "lerner"], "there is no section 'lerner'"),
         (["config", "experiments/tiny_cpu.yaml", "learner.lr"], "neither a .yaml file nor key=value"),
         (["config", "a.yaml", "b.yaml"], "one settings file, got a.yaml, b.yaml"),
