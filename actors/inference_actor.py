@@ -39,6 +39,10 @@ class InferenceActor:
         """Answers once the engine is up."""
         return os.getpid()
 
+    async def ping(self) -> float:
+        """Seconds that the engine's present piece of work has taken."""
+        return self._serving.busy_s
+
     async def watch(self) -> None:
         """Never returns; the call fails when this process dies."""
         await asyncio.Event().wait()

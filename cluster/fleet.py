@@ -48,7 +48,7 @@ class RayFleet:
         self._granted: set[tuple[int, int]] = set()
         """Environments and slots of the grants whose end has not been heard of."""
         self._lost: dict[int, str] = {}
-        self._heartbeat = Heartbeat(lambda number: self._actors[number].pid.remote(), patience_s=ANSWER_S)
+        self._heartbeat = Heartbeat(lambda number: self._actors[number].ping.remote(), patience_s=ANSWER_S)
         self._heard: set[int] = set()
         """Actors that have spoken since they were started: from them an answer may be expected."""
         self._hung: set[int] = set()

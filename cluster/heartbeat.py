@@ -1,8 +1,9 @@
-"""Processes that live but no longer answer: stopped, or holding the interpreter's lock.
+"""Processes that live but get nowhere: stopped, holding the interpreter's lock, or stuck in one call.
 
-In: calls that any healthy process answers at once. Out: members that have not answered for too long. A death
-is noticed by other means; whoever asks here leaves out members that are dead or only starting. One thread
-that is stuck while the others answer (a call into a GPU's driver that never returns) is not noticed.
+In: calls that any healthy process answers at once, with the seconds that its present piece of work has
+taken. Out: members that have not answered, or worked on one thing, for too long (a call into a GPU's driver
+that never returns leaves the other threads alive). A death is noticed by other means; whoever asks here
+leaves out members that are dead or only starting.
 """
 
 import time
@@ -10,10 +11,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import ray
+from ray.exceptions import RayActorError
 
 PING_EVERY_S = 5.0
 PATIENCE_S = 30.0
 """A process that holds the interpreter's lock, or starves on a crowded machine, gets so long to answer."""
+STUCK_S = 1800.0
+"""No piece of work takes so long: a step of an engine, a pass of the learner over a micro-batch."""
 ATTENTION_S = 5.0
 """Who has not looked for so long cannot say that nobody answered: the count begins anew."""
 
@@ -44,10 +48,19 @@ class Heartbeat:
             return False
         call, since = self._asked[member]
         if ray.wait([call], timeout=0)[0]:
-            if now - since > PING_EVERY_S:
+            is_stuck = _answer(call) > STUCK_S
+            if is_stuck or now - since > PING_EVERY_S:
                 del self._asked[member]
-            return False
+            return is_stuck
         if now - since < self._patience_s:
             return False
         del self._asked[member]
         return True
+
+
+def _answer(call: Any) -> float:
+    """Fault-tolerance point: a death is noticed by others."""
+    try:
+        return float(ray.get(call))
+    except RayActorError:
+        return 0.0

@@ -32,7 +32,7 @@ class RayReplicas:
         self._watches = {number: handle.watch.remote() for number, handle in enumerate(handles)}
         self._starting = {number: handle.pid.remote() for number, handle in enumerate(handles)}
         """Replicas that have been begun but not yet been given weights."""
-        self._heartbeat = Heartbeat(lambda number: self._handles[number].pid.remote())
+        self._heartbeat = Heartbeat(lambda number: self._handles[number].ping.remote())
         self._hung: set[int] = set()
         self._deaths: dict[int, str] = {}
         self._adapter: Any = None

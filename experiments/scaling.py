@@ -1,7 +1,8 @@
 """Does more of the same teach more? A run of eight times the demonstration's length, and what it says.
 
     python -m experiments.scaling                    four hours; stop it any time, the same command goes on
-    python -m experiments.scaling --tasks ten        all of libero_spatial's tasks instead of three
+    python -m experiments.scaling --tasks ten        all ten of libero_spatial, with updates thrice as large
+    python -m experiments.scaling --tasks ten-small  the same with the demonstration's updates
     python -m experiments.scaling --seeds 0 1 2      more seeds make the answer surer
     python -m experiments.scaling --seeds            only the tables and the figure
 
@@ -13,6 +14,7 @@ again with the success rates that were found.
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib
@@ -26,16 +28,44 @@ from matplotlib import pyplot as plt
 
 HERE = Path(__file__).parent
 RESULTS, FIGURE = HERE / "scaling.json", HERE.parent / "docs" / "images" / "scaling.png"
-UPDATES = 27
-"""Of one budget: what the demonstration makes in its half an hour."""
 BUDGETS = 8
-SETTINGS = (f"run.num_updates={UPDATES * BUDGETS}", f"eval.every={UPDATES}", "eval.videos=0")
-TASKS = {
-    "three": ("env.tasks=[0,3,8]", "eval.episodes_per_task=50"),
-    "ten": ("env.tasks=[0,1,2,3,4,5,6,7,8,9]", "eval.episodes_per_task=20"),
-}
-"""The demonstration's, and all there are: what is practised and judged."""
+ALL_TASKS = ("env.tasks=[0,1,2,3,4,5,6,7,8,9]", "eval.episodes_per_task=20")
 DRAWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """What is practised and judged."""
+
+    name: str
+    updates: int
+    """Of one budget: what the demonstration makes in its half an hour, or as many decisions."""
+    every: int
+    """Updates between two looks."""
+    words: tuple[str, ...]
+    """What is not as in the demonstration."""
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        length = (f"run.num_updates={self.updates * BUDGETS}", f"eval.every={self.every}", "eval.videos=0")
+        return (*length, *self.words)
+
+
+TASKS = {
+    "three": Practice("three tasks", 27, 27, ("env.tasks=[0,3,8]", "eval.episodes_per_task=50")),
+    "ten": Practice(
+        "ten tasks",
+        9,
+        12,
+        (
+            *ALL_TASKS,
+            "learner.decisions_per_update=4608",
+            "learner.minibatch_size=384",
+            "critic.warmup_updates=1",
+        ),
+    ),
+    "ten-small": Practice("ten tasks, small updates", 27, 27, ALL_TASKS),
+}
 
 
 def main() -> int:
@@ -49,23 +79,23 @@ def main() -> int:
     rows = load_rows(RESULTS)
     for seed in args.seeds:
         folder = args.runs / f"{args.tasks}-tasks-{seed}"
-        complete = train(folder, *SETTINGS, *TASKS[args.tasks], f"run.seed={seed}")
+        complete = train(folder, *TASKS[args.tasks].settings, f"run.seed={seed}")
         if found := points(folder):
             rows = [row for row in rows if (row["tasks"], row["seed"]) != (args.tasks, seed)]
             rows.append({"tasks": args.tasks, "seed": seed, "points": found})
             save_rows(RESULTS, rows)
         if not complete:
             return 1
-    for tasks in TASKS:
+    for tasks, practice in TASKS.items():
         if of_tasks := [row for row in rows if row["tasks"] == tasks]:
-            print("\n".join([f"{tasks} tasks:", "", *report(of_tasks), ""]))
+            print("\n".join([f"{practice.name}:", "", *report(of_tasks, practice), ""]))
     _draw(rows)
     return 0
 
 
-def report(rows: list[Row], draws: int = DRAWS) -> list[str]:
+def report(rows: list[Row], practice: Practice, draws: int = DRAWS) -> list[str]:
     """A Markdown table of what all seeds found together, then the answers."""
-    found = _pooled(rows)
+    found = _pooled(rows, practice)
     budgets = list(found)
     counts_B2 = np.array([(point["successes"], point["episodes"]) for point in found.values()])
     drawn_DB = _draw_again(counts_B2, draws)
@@ -77,23 +107,27 @@ def report(rows: list[Row], draws: int = DRAWS) -> list[str]:
         gain = "" if index == 0 else _interval(_slopes(drawn_DB, budgets)[:, index - 1])
         by_task = ", ".join(str(solved) for solved in point["by_task"].values())
         success = rate(point["successes"], point["episodes"])
-        lines.append(f"| {budget} | {point['env_steps']:,} | {success} | {gain} | {by_task} |")
+        lines.append(f"| {budget:.3g} | {point['env_steps']:,} | {success} | {gain} | {by_task} |")
     if len(budgets) > 2:
         first, rest = _slopes(drawn_DB, budgets)[:, 0], _slope_between(drawn_DB, budgets, 1, -1)
         per_doubling = np.polyfit(np.log2(1 + np.array(budgets)), drawn_DB.T, 1)[0]
         lines += [
             "",
             f"A doubling of 1 + budgets brings {_interval(per_doubling)} points.",
-            f"The first budget brought {_interval(first)} points, each later one {_interval(rest)}.",
+            f"Until the first look a budget brought {_interval(first)} points, after it {_interval(rest)}.",
             f"Returns diminish in {np.mean(rest < first):.0%} of {draws} draws.",
         ]
     return lines
 
 
-def _pooled(rows: list[Row]) -> dict[int, Row]:
+def _pooled(rows: list[Row], practice: Practice) -> dict[float, Row]:
     """What all seeds found together after each number of budgets that every one of them has reached."""
     by_seed = [
-        {point["update"] // UPDATES: point for point in row["points"] if point["update"] % UPDATES == 0}
+        {
+            point["update"] / practice.updates: point
+            for point in row["points"]
+            if point["update"] % practice.every == 0
+        }
         for row in rows
     ]
     reached = sorted(set.intersection(*(set(of_seed) for of_seed in by_seed)))
@@ -118,12 +152,12 @@ def _draw_again(counts_B2: np.ndarray, draws: int) -> np.ndarray:
     return generator.beta(successes_B + 1, numbers_B - successes_B + 1, (draws, len(numbers_B)))
 
 
-def _slopes(rates_DB: np.ndarray, budgets: list[int]) -> np.ndarray:
+def _slopes(rates_DB: np.ndarray, budgets: list[float]) -> np.ndarray:
     """(D, B - 1) gain a budget between neighbours."""
     return np.diff(rates_DB, axis=1) / np.diff(budgets)
 
 
-def _slope_between(rates_DB: np.ndarray, budgets: list[int], start: int, end: int) -> np.ndarray:
+def _slope_between(rates_DB: np.ndarray, budgets: list[float], start: int, end: int) -> np.ndarray:
     return (rates_DB[:, end] - rates_DB[:, start]) / (budgets[end] - budgets[start])
 
 
@@ -140,7 +174,7 @@ def _draw(rows: list[Row]) -> None:
         counts = [(point["successes"], point["episodes"]) for point in row["points"]]
         rates = np.array([successes / number for successes, number in counts])
         low, high = np.array([wilson(*count) for count in counts]).T
-        label = f"{row['tasks']} tasks, seed {row['seed']}"
+        label = f"{TASKS[row['tasks']].name}, seed {row['seed']}"
         axes.errorbar(steps, rates, (rates - low, high - rates), marker="o", capsize=3, label=label)
     axes.set(xlabel="thousand environment steps", ylabel="success on published starts", ylim=(0, 1))
     axes.spines[["top", "right"]].set_visible(False)

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from experiments.scaling import UPDATES, report
+from experiments.scaling import TASKS, report
 
+THREE = TASKS["three"]
 MANY = 1_000_000
 """Episodes enough to leave no doubt."""
 
@@ -16,7 +17,7 @@ def row(rates: dict[int, float], number: int = MANY) -> dict[str, Any]:
         "seed": 0,
         "points": [
             {
-                "update": budget * UPDATES,
+                "update": budget * THREE.updates,
                 "env_steps": 1000 * budget,
                 "successes": round(rate * number),
                 "episodes": number,
@@ -28,7 +29,7 @@ def row(rates: dict[int, float], number: int = MANY) -> dict[str, Any]:
 
 
 def test_a_straight_line_gains_the_same_with_every_budget() -> None:
-    lines = report([row({0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.5, 8: 0.9})])
+    lines = report([row({0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4, 4: 0.5, 8: 0.9})], THREE)
     assert [line.split("|")[4].strip() for line in lines[3:8]] == ["+10 (+10 to +10)"] * 5
 
 
@@ -36,15 +37,17 @@ def test_a_straight_line_gains_the_same_with_every_budget() -> None:
     ("rates", "share"), [({0: 0.1, 1: 0.5, 2: 0.6, 4: 0.7}, "100%"), ({0: 0.1, 1: 0.15, 2: 0.4}, "0%")]
 )
 def test_it_says_whether_returns_diminish(rates: dict[int, float], share: str) -> None:
-    assert report([row(rates)])[-1].startswith(f"Returns diminish in {share} of")
+    assert report([row(rates)], THREE)[-1].startswith(f"Returns diminish in {share} of")
 
 
 def test_a_logarithm_gains_the_same_with_every_doubling() -> None:
-    lines = report([row({0: 0.1, 1: 0.3, 3: 0.5, 7: 0.7, 2: 0.1 + 0.2 * 1.58496, 4: 0.1 + 0.2 * 2.32193})])
+    lines = report(
+        [row({0: 0.1, 1: 0.3, 3: 0.5, 7: 0.7, 2: 0.1 + 0.2 * 1.58496, 4: 0.1 + 0.2 * 2.32193})], THREE
+    )
     assert "brings +20 (+20 to +20) points" in lines[-3]
 
 
 def test_only_what_every_seed_has_reached_counts() -> None:
-    lines = report([row({0: 0.5, 1: 0.6, 2: 0.7}, 10), row({0: 0.3, 1: 0.5}, 10)])
+    lines = report([row({0: 0.5, 1: 0.6, 2: 0.7}, 10), row({0: 0.3, 1: 0.5}, 10)], THREE)
     assert [line.split("|")[3].split(",")[0].strip() for line in lines[2:]] == ["8 of 20", "11 of 20"]
     assert [line.split("|")[-2].strip() for line in lines[2:]] == ["8", "11"]

@@ -21,6 +21,8 @@ class FakeEngine:
         self.waiting: deque[Any] = deque()
         self.steps_left = 10**6
         self.closed = False
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
 
     @property
     def num_waiting(self) -> int:
@@ -34,6 +36,7 @@ class FakeEngine:
     def step(self) -> list[tuple[Any, Decision]]:
         if not self.waiting:
             return []
+        self.may_go_on.wait()
         self.steps_left -= 1
         if self.steps_left < 0:
             raise RuntimeError("broken for good")
@@ -103,6 +106,22 @@ def test_refused_weights_are_reported_and_the_old_ones_served_on(serving: Servin
     with pytest.raises(ValueError, match="wrong rank"):
         serving.update(adapter(13)).result(5)
     assert serving.act(requests(0)).result(5)[0].version == 1
+    time.sleep(0.2)
+    assert serving.busy_s == 0.0
+
+
+def test_an_engine_that_does_not_come_back_is_seen_from_outside(serving: Serving, engine: FakeEngine) -> None:
+    serving.update(adapter(1)).result(5)
+    engine.may_go_on.clear()
+    answer = serving.act(requests(1))
+    time.sleep(0.3)
+    first = serving.busy_s
+    time.sleep(0.3)
+    assert serving.busy_s > first + 0.2
+    engine.may_go_on.set()
+    answer.result(5)
+    time.sleep(0.2)
+    assert serving.busy_s == 0.0, "between two pieces of work"
 
 
 def test_a_bad_request_fails_alone(serving: Serving) -> None:

@@ -43,6 +43,13 @@ def make_loop() -> RolloutLoop:
     return RolloutLoop(pool, FakePolicy(), FakeView(), num_envs=NUM_ENVS, instruction=lambda start: "go")
 
 
+class Actor(EnvActor):
+    """One that can be found and killed."""
+
+    def pid(self) -> int:
+        return os.getpid()
+
+
 class Driver:
     """Grants an episode to whoever is idle, and keeps the books."""
 
@@ -122,7 +129,7 @@ def cluster() -> Iterator[None]:
 
 @pytest.fixture
 def driver() -> Iterator[Any]:
-    actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
+    actor = ray.remote(Actor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
     driver = Driver([actor.remote(make_loop) for _ in range(2)])
     driver.until(lambda: len(driver.idle) == 2 * NUM_ENVS, grants=False)
     yield driver
@@ -204,7 +211,7 @@ class BeginningAtTheThirdTry:
 
 
 def test_an_actor_whose_restart_fails_is_restarted_again(tmp_path: Path) -> None:
-    actor = ray.remote(EnvActor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
+    actor = ray.remote(Actor).options(max_restarts=-1, max_concurrency=2, num_cpus=0)
     driver = Driver([actor.remote(BeginningAtTheThirdTry(tmp_path / "lives"))])
     try:
         driver.until(lambda: len(driver.idle) == NUM_ENVS, grants=False)
