@@ -41,7 +41,7 @@ class InferenceActor:
 
     async def ping(self) -> float:
         """Seconds that the engine's present piece of work has taken."""
-        return self._serving.busy_s
+        return self._serving.busy.seconds
 
     async def watch(self) -> None:
         """Never returns; the call fails when this process dies."""

@@ -8,9 +8,6 @@ where a rank begins: the controller only names the class.
 import os
 import socket
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +15,7 @@ import numpy as np
 import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
+from actors.busy import Busy
 from core.config import Config
 from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
 from learner.batch import RewardFunction
@@ -32,8 +30,7 @@ class LearnerActor:
     def __init__(self, config: Config, reward_function: RewardFunction) -> None:
         self._config, self._reward_function = config, reward_function
         self._chunks: dict[int, TrajectoryChunk] = {}
-        self._began: float | None = None
-        """The present piece of work: in an update, the model's last pass. None between two calls."""
+        self._busy = Busy()
 
     def address(self) -> tuple[str, int]:
         """Where the ranks can meet, if this is the first of them."""
@@ -51,7 +48,7 @@ class LearnerActor:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         ranks = join_ranks(rank, size, address, port, device)
         self._learner = build_learner(self._config, ranks=ranks, reward_function=self._reward_function)
-        self._learner.engine.model.register_forward_pre_hook(self._begin_pass)
+        self._learner.engine.model.register_forward_pre_hook(lambda *_: self._busy.begin_next())
         return os.getpid()
 
     @ray.method(concurrency_group="watch")
@@ -61,9 +58,8 @@ class LearnerActor:
 
     @ray.method(concurrency_group="ping")
     def ping(self) -> float:
-        """Answers at once, whatever the rank does: seconds that its present piece of work has taken."""
-        began = self._began
-        return 0.0 if began is None else time.monotonic() - began
+        """Answers at once, whatever the rank does: seconds since its call, or model's last pass, began."""
+        return self._busy.seconds
 
     def fetch(self, references: list[Any]) -> list[int]:
         """Read chunks; which of them are there. Fault-tolerance point: one may have died with its actor."""
@@ -79,39 +75,27 @@ class LearnerActor:
         """One update on the fetched chunks that every rank has; scores go by the chunks' ids."""
         chunks = [self._chunks[index] for index in indexes]
         self._chunks = {}
-        with self._at_work():
+        with self._busy:
             return self._learner.update(chunks, scores)
 
     @ray.method(num_returns=2)
     def adapter(self) -> tuple[Adapter | None, bool]:
         """The first rank's adapter, and a sign that it is there that is cheap to look at."""
-        with self._at_work():
+        with self._busy:
             adapter = self._learner.adapter()
         return (adapter if self._learner.ranks.rank == 0 else None), True
 
     def probe(self, observations: list[Observation], tokens_BA: np.ndarray) -> np.ndarray:
-        with self._at_work():
+        with self._busy:
             return self._learner.probe(observations, tokens_BA)
 
     def save(self, root: Path, extra: dict[str, Any], keep: int) -> None:
-        with self._at_work():
+        with self._busy:
             self._learner.save(root, extra, keep=keep)
 
     def load(self, root: Path, version: int) -> "tuple[int, LoadReport]":
         """Updates done, and what was found. Versions are not counted back below `version`."""
-        with self._at_work():
+        with self._busy:
             found = self._learner.load(root)
         self._learner.version = max(self._learner.version, version)
         return self._learner.number, found
-
-    @contextmanager
-    def _at_work(self) -> Iterator[None]:
-        self._began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._began = None
-
-    def _begin_pass(self, *_: Any) -> None:
-        if self._began is not None:
-            self._began = time.monotonic()

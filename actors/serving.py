@@ -10,13 +10,13 @@ would take the time that simulators and learner need. Without, every request joi
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from actors.busy import Busy
 from actors.messages import Request
 from core.types import Adapter, Decision
 from policy.engine import Engine
@@ -57,8 +57,8 @@ class Serving:
         """Not yet given to the engine: the first weights have not come, or more requests are waited for."""
         self._held_since = 0.0
         self._is_open = False
-        self._began: float | None = None
-        """The engine's present piece of work; None between two."""
+        self.busy = Busy()
+        """At what the engine does now."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -74,12 +74,6 @@ class Serving:
         self._orders.put(_Update(adapter, done))
         return done
 
-    @property
-    def busy_s(self) -> float:
-        """Seconds that the engine has not come back from what it does now."""
-        began = self._began
-        return 0.0 if began is None else time.monotonic() - began
-
     def close(self) -> None:
         """Stop the thread, then the engine."""
         self._orders.put(None)
@@ -90,20 +84,12 @@ class Serving:
         """Fault-tolerance point: an engine that raises is broken for good; the owner must replace it."""
         try:
             while self._obey():
-                with self._at_work():
+                with self.busy:
                     decided = self._engine.step()
                 for key, decision in decided:
                     self._deliver(key, decision)
         except Exception as error:
             self._on_crash(error)
-
-    @contextmanager
-    def _at_work(self) -> Iterator[None]:
-        self._began = time.monotonic()
-        try:
-            yield
-        finally:
-            self._began = None
 
     def _obey(self) -> bool:
         """Carry out the orders that are there; with nothing to compute, wait for one."""
@@ -152,7 +138,7 @@ class Serving:
 
     def _apply(self, order: _Update) -> None:
         try:
-            with self._at_work():
+            with self.busy:
                 self._engine.update(order.adapter)
         except ValueError as error:  # refused; what was served before is served on
             order.done.set_exception(error)

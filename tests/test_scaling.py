@@ -33,6 +33,16 @@ def test_a_straight_line_gains_the_same_with_every_budget() -> None:
     assert [line.split("|")[4].strip() for line in lines[3:8]] == ["+10 (+10 to +10)"] * 5
 
 
+def test_looks_need_not_be_whole_budgets() -> None:
+    ten = TASKS["ten"]
+    looks = row({0: 0.5, 1: 0.6, 2: 0.7})
+    for number, point in enumerate(looks["points"]):
+        point["update"] = number * ten.every
+    cells = [line.split("|") for line in report([looks], ten)[2:5]]
+    assert [cell[1].strip() for cell in cells] == ["0", "1.33", "2.67"]
+    assert cells[1][4].strip() == "+7 (+7 to +8)", "ten points in one and a third budgets"
+
+
 @pytest.mark.parametrize(
     ("rates", "share"), [({0: 0.1, 1: 0.5, 2: 0.6, 4: 0.7}, "100%"), ({0: 0.1, 1: 0.15, 2: 0.4}, "0%")]
 )

@@ -107,7 +107,7 @@ def test_refused_weights_are_reported_and_the_old_ones_served_on(serving: Servin
         serving.update(adapter(13)).result(5)
     assert serving.act(requests(0)).result(5)[0].version == 1
     time.sleep(0.2)
-    assert serving.busy_s == 0.0
+    assert serving.busy.seconds == 0.0
 
 
 def test_an_engine_that_does_not_come_back_is_seen_from_outside(serving: Serving, engine: FakeEngine) -> None:
@@ -115,13 +115,13 @@ def test_an_engine_that_does_not_come_back_is_seen_from_outside(serving: Serving
     engine.may_go_on.clear()
     answer = serving.act(requests(1))
     time.sleep(0.3)
-    first = serving.busy_s
+    first = serving.busy.seconds
     time.sleep(0.3)
-    assert serving.busy_s > first + 0.2
+    assert serving.busy.seconds > first + 0.2
     engine.may_go_on.set()
     answer.result(5)
     time.sleep(0.2)
-    assert serving.busy_s == 0.0, "between two pieces of work"
+    assert serving.busy.seconds == 0.0, "between two pieces of work"
 
 
 def test_a_bad_request_fails_alone(serving: Serving) -> None:
