@@ -37,7 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_record(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--suite", default="libero_spatial", help="one of LIBERO's suites")
+    parser.add_argument(
+        "--suite",
+        default="libero_spatial",
+        help="libero_spatial, libero_object, libero_goal, libero_10 or libero_90",
+    )
     parser.add_argument("--tasks", type=int, nargs="+", help="task numbers; all of the suite without")
     parser.add_argument("--episodes", type=int, default=50, help="per task")
     parser.add_argument(

@@ -5,7 +5,7 @@
   vlarl eval checkpoints/tiny --suite libero_spatial --shift camera     what training never saw
   vlarl eval checkpoints/tiny --adapter runs/tiny/checkpoints/last/adapter --suite libero_spatial
 
-A published checkpoint is evaluated by its hub name, on `--render exact --assets libero`.
+A published checkpoint is evaluated by its hub name, with `--render exact --assets libero --dtype bfloat16`.
 """
 
 import argparse
@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--adapter", type=Path, help="LoRA folder to serve on top of it, as a run's checkpoints have"
     )
     parser.add_argument(
-        "--suite", nargs="+", default=["libero_spatial"], help="one or more of LIBERO's suites"
+        "--suite",
+        nargs="+",
+        default=["libero_spatial"],
+        help="one or more of libero_spatial, libero_object, libero_goal, libero_10, libero_90",
     )
     parser.add_argument("--tasks", type=int, nargs="+", help="task numbers; all of each suite without")
     parser.add_argument(
@@ -94,7 +97,12 @@ def _start_engine(args: argparse.Namespace) -> "Engine":
     from policy.adapter import read_adapter
     from policy.engine import Engine
 
-    config = EngineConfig(dtype=args.dtype, max_num_seqs=args.envs, tensor_parallel_size=args.tensor_parallel)
+    config = EngineConfig(
+        dtype=args.dtype,
+        max_num_seqs=args.envs,
+        gpu_memory_fraction=0.6 if args.adapter else 0.85,  # alone; merging needs the weights once more
+        tensor_parallel_size=args.tensor_parallel,
+    )
     temperature = 1.0 if args.sample is None else args.sample
     engine = Engine(args.checkpoint, config, temperature=temperature, seed=args.seed)
     if args.adapter is not None:

@@ -98,7 +98,7 @@ def _show_memory(gpu_name: str, work: "Work", config: "Config", plan: "Plan") ->
     )
     needs = {"a replica": replica_gb(work, config), "a learner rank": learner_gb(work, config)}
     for part, needed_gb in needs.items():
-        verdict = "" if needed_gb < gpu.memory_gb else "  DOES NOT FIT: see docs/clusters.md"
+        verdict = "" if needed_gb < gpu.memory_gb else "  DOES NOT FIT: see docs/troubleshooting.md"
         print(f"{part:<16}{needed_gb:6.0f} of {gpu.memory_gb:.0f} GB{verdict}")
 
 

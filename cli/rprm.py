@@ -121,7 +121,7 @@ def _label_sheet(labelled: "Labelled", options: "LabelOptions", path: Path) -> N
 def _train(args: argparse.Namespace) -> int:
     import torch
 
-    from reward.checkpoint import Backend, Description
+    from reward.checkpoint import Backend, Description, found_from_anywhere
     from reward.model import ScoreWeights
     from reward.training import TrainOptions, train
 
@@ -147,7 +147,7 @@ def _train(args: argparse.Namespace) -> int:
     description = Description(
         backend=Backend(args.backend),
         base=base,
-        view_of=args.view_of,
+        view_of=found_from_anywhere(args.view_of),
         weights=ScoreWeights(),
         training=training,
     )
@@ -158,6 +158,8 @@ def _train(args: argparse.Namespace) -> int:
 
 def _network(args: argparse.Namespace) -> "tuple[RewardNetwork, str]":
     """The network to train, and the name of the base that an adapter will need."""
+    from reward.checkpoint import OWN_START, found_from_anywhere
+
     if args.backend == "transformers":
         from reward.transformers_backend import TransformersNetwork
 
@@ -166,19 +168,19 @@ def _network(args: argparse.Namespace) -> "tuple[RewardNetwork, str]":
                 "--backend transformers needs --start MODEL, --view-of POLICY and a --lora-rank "
                 "(16 is common)"
             )
-        return TransformersNetwork(args.start, view_of=args.view_of, lora_rank=args.lora_rank), args.start
+        network = TransformersNetwork(args.start, view_of=args.view_of, lora_rank=args.lora_rank)
+        return network, found_from_anywhere(args.start)
     if args.view_of:
         raise ValueError("--view-of is of --backend transformers; a native model sees as its --start does")
     from policy.presets import make_tiny
     from reward.native import NativeNetwork
 
-    start = args.start
+    start, base = args.start, found_from_anywhere(args.start or "")
     if start is None:
-        start = str(args.out / "start")
+        start, base = str(args.out / OWN_START), OWN_START
         if not (Path(start) / "config.json").is_file():
             make_tiny(Path(start), seed=args.seed)
-    base = start if args.lora_rank else ""
-    return NativeNetwork(start, lora_rank=args.lora_rank), base
+    return NativeNetwork(start, lora_rank=args.lora_rank), base if args.lora_rank else ""
 
 
 def _eval(args: argparse.Namespace) -> int:

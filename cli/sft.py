@@ -1,9 +1,10 @@
-"""Imitate demonstrations: train a policy, whole or by LoRA, on files in LIBERO's layout.
+"""Imitate demonstrations: train a tiny policy on files in LIBERO's layout.
 
   vlarl sft demos/libero_spatial --out checkpoints/tiny --preset tiny --minutes 60
-  vlarl sft demos/libero_spatial --out checkpoints/mine --start openvla/openvla-7b --lora-rank 32
+  vlarl sft demos/libero_spatial --out checkpoints/more --start demo/policy --minutes 10
 
 Interrupted, the same command goes on where it stopped. In the end the policy plays published initial states.
+It runs on the CPU: fine-tune a 7B policy with OpenVLA's own tools, and bring the folder (docs/recipes.md).
 """
 
 import argparse

@@ -3,7 +3,7 @@
   vlarl train experiments/tiny_cpu.yaml                      with the settings of a file
   vlarl train experiments/tiny_cpu.yaml learner.lr=1e-5      and one of them changed
   vlarl train experiments/tiny_cpu.yaml --or-resume          go on if it was begun before (for schedulers)
-  vlarl train --resume runs/tiny                             go on where a run stopped
+  vlarl train --resume runs/tiny_cpu                         go on where a run stopped
 
 Exit codes: 0 the run is complete, 75 it was told to stop and can be resumed, 2 a setting is wrong.
 """

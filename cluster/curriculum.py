@@ -23,12 +23,17 @@ PRIOR_WEIGHT = 1.0
 
 def frontier_weights(success: np.ndarray, temperature: float) -> np.ndarray:
     """exp(-(s - 0.5)² / (2 τ²)): most where success is as likely as failure."""
-    return np.exp(-((success - 0.5) ** 2) / (2 * temperature**2))
+    return _exp(-((success - 0.5) ** 2) / (2 * temperature**2))
 
 
 def paper_weights(success: np.ndarray, temperature: float) -> np.ndarray:
     """exp((0.5 - s) / τ), VLA-RL's formula. The constant cancels when normalised: the hardest get most."""
-    return np.exp((0.5 - success) / temperature)
+    return _exp((0.5 - success) / temperature)
+
+
+def _exp(exponents: np.ndarray) -> np.ndarray:
+    """Up to a factor, which cancels: the largest is 1, so that a small τ does not leave zeros alone."""
+    return np.exp(exponents - exponents.max())
 
 
 def probabilities(weights: np.ndarray, floor: float) -> np.ndarray:

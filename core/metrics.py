@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,19 @@ class MetricsWriter:
 
     def rewind(self, update: int) -> None:
         """Forget updates later than this one: they will be done again, from a checkpoint."""
-        os.close(self._metrics)
-        _forget_after(self._folder / "metrics.jsonl", update)
-        self._metrics = _append(self._folder / "metrics.jsonl")
+        path = self._folder / "metrics.jsonl"
+        kept = _until(path, update)
+        temporary = path.with_name(path.name + ".tmp")
+        try:
+            temporary.write_bytes(kept)
+            temporary.replace(path)  # another file, which whoever reads along can tell
+        except OSError:  # a full disk has no room for a copy
+            with suppress(OSError):
+                temporary.unlink()
+            os.ftruncate(self._metrics, len(kept))
+        else:
+            os.close(self._metrics)
+            self._metrics = _append(path)
         self._board.forget_after(update)
 
     def scalars(self, update: int, values: dict[str, float]) -> None:
@@ -106,11 +117,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _forget_after(path: Path, update: int) -> None:
-    kept = [json.dumps(line) + "\n" for line in read_lines(path) if line["update"] <= update]
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+def _until(path: Path, update: int) -> bytes:
+    """The file's lines of updates no later than this one; lines are in their order."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = takewhile(lambda line: json.loads(line)["update"] <= update, lines)
+    return b"".join(kept)
 
 
 def _append(path: Path) -> int:

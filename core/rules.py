@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.config import AdvantageKind, Config, CriticKind, CurriculumKind, Mode, Shaping
+from core.config import AdvantageKind, Config, CriticKind, CurriculumKind, Mode, Shaping, WhenDown
 from core.types import NUM_PUBLISHED_STATES
 
 
@@ -75,7 +75,11 @@ EFFECTS = (
         lambda c: c.run.mode is not Mode.INLINE,
         "run.mode=local or cluster (inline is one process)",
     ),
-    Needs(("run.keep_checkpoints",), lambda c: c.run.checkpoint_every > 0, "run.checkpoint_every above 0"),
+    Needs(
+        ("run.keep_checkpoints",),
+        lambda c: c.run.checkpoint_every > 0 or c.eval.every > 0,  # an evaluation begins with a checkpoint
+        "run.checkpoint_every or eval.every above 0",
+    ),
 )
 
 
@@ -208,6 +212,8 @@ def _check_together(config: Config) -> None:
         not (grouped and config.buffer.chunk_decisions),
         f"advantage.kind={advantage.kind.value} compares whole episodes: set buffer.chunk_decisions=0",
     )
+    tasks = config.env.tasks
+    _require(len(set(tasks)) == len(tasks), f"env.tasks={tasks} names a task twice")
     _check_reward(config)
     _require(
         not grouped or advantage.group_size > 1,
@@ -236,6 +242,21 @@ def _check_reward(config: Config) -> None:
         f"advantage.kind={config.advantage.kind.value} then subtracts: set reward.shaping=additive or none, "
         "or advantage.kind=gae",
     )
+    _require(
+        not reward.checkpoint
+        or _has_critic(config)
+        or reward.shaping is Shaping.NONE
+        or reward.when_down is WhenDown.PAUSE,
+        "reward.when_down=sparse would leave some episodes of a group unpaid, which "
+        f"advantage.kind={config.advantage.kind.value} then takes for worse: set it to pause",
+    )
+
+
+def require_positive(options: object, *names: str) -> None:
+    """Of a command's options."""
+    for name in names:
+        value = getattr(options, name)
+        _require(value > 0, f"--{name.replace('_', '-')} must be above 0, got {value}")
 
 
 def _require(holds: bool, message: str) -> None:

@@ -64,7 +64,11 @@ def _libero_assets() -> Path:
         with tempfile.TemporaryDirectory(dir=ours.parent, ignore_cleanup_errors=True) as temporary:
             _download(Path(temporary))
             write_hashes(_checked(Path(temporary)))
-            Path(temporary).rename(ours)
+            try:
+                Path(temporary).rename(ours)
+            except OSError:
+                if not ours.is_dir():  # else another process was faster
+                    raise
     check_hashes(ours)
     return ours
 

@@ -1,6 +1,7 @@
 """Does more of the same teach more? A run of eight times the demonstration's length, and what it says.
 
     python -m experiments.scaling                    four hours; stop it any time, the same command goes on
+                                                     (without its run folder: begins anew, replaces its row)
     python -m experiments.scaling --tasks ten        all ten of libero_spatial, with updates thrice as large
     python -m experiments.scaling --tasks ten-small  the same with the demonstration's updates
     python -m experiments.scaling --seeds 0 1 2      more seeds make the answer surer

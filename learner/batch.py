@@ -124,7 +124,7 @@ def minibatches(rows: np.ndarray, size: float, seed: tuple[int, ...]) -> list[np
     Equal parts, so that no small rest makes a noisy optimizer step of its own.
     """
     shuffled = np.random.default_rng(seed).permutation(rows)
-    return np.array_split(shuffled, max(1, round(len(rows) / size)))
+    return np.array_split(shuffled, max(1, min(round(len(rows) / size), len(rows))))
 
 
 def microbatches(rows: np.ndarray, weights: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

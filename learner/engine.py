@@ -94,7 +94,7 @@ class PlainEngine:
     def load_optimizer_state(self, state: dict[str, Tensor]) -> None:
         for group, parameters in parameter_groups(self.model).items():
             for name, parameter in parameters.items():
-                moments = {key: state[f"{name}/{key}"].clone() for key in MOMENTS}
+                moments = {key: state[f"{name}/{key}"].to(parameter.device, copy=True) for key in MOMENTS}
                 self._optimizer.state[parameter] = {"step": state[f"{group}/step"].clone(), **moments}
 
 

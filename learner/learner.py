@@ -171,6 +171,7 @@ class Learner:
             return LoadReport(folder=None, damaged=found.damaged, extra={})
         contents = _Contents.read(found.folder)
         self._check_same_parameters(found.folder, contents.adapter, contents.optimizer)
+        self._check_no_second_warmup(contents.state)
         self.engine.load_parameters({**_parameter_names(contents.adapter), **contents.critic})
         self.engine.load_optimizer_state(contents.optimizer)
         if self.critic is not None:
@@ -195,6 +196,14 @@ class Learner:
             raise ValueError(
                 f"{folder} has LoRA of rank and alpha {saved_lora}, these settings {mine_lora}; "
                 "policy.lora_rank and policy.lora_alpha must stay as the run began"
+            )
+
+    def _check_no_second_warmup(self, state: dict[str, Any]) -> None:
+        warmup, number = self.config.critic.warmup_updates, state["number"]
+        if state["version"] > 0 and number < warmup:
+            raise ValueError(
+                f"critic.warmup_updates={warmup}: after update {number} the policy is being trained already; "
+                f"at most {number} from here on"
             )
 
     def _lora(self) -> tuple[int, float]:

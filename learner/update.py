@@ -56,8 +56,9 @@ def ppo_update(
     trains_model = step_size is not None or critic is None
     if step_size:
         step_size.begin_update()
-    rows = targets.strongest_rows(config.learner.train_share)
-    size = config.learner.minibatch_size * config.learner.train_share  # as many steps as with all rows
+    share = 1.0 if trainer.train_critic else config.learner.train_share  # a critic learns from all
+    rows = targets.strongest_rows(share)
+    size = config.learner.minibatch_size * share  # as many steps as with all rows
     for epoch in range(config.learner.epochs if trains_model and len(rows) else 0):
         for minibatch in minibatches(rows, size, (config.run.seed, number, epoch)):
             trainer.optimizer_step(minibatch)

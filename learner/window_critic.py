@@ -2,9 +2,10 @@
 
 In: of every view the mean of what enters the language model and the time, and the return that came. Out:
 values. The time, because how much of an episode is left says how likely it still is to succeed.
-It reads no hidden state of the policy and no value of its own, so it is right after a few dozen episodes,
-where a head trained within the policy's epochs follows the luck of each update (docs/algorithm.md). Every
-learner rank holds the same one and fits it to the same data in the same order: nothing is communicated.
+It reads no hidden state of the policy and no value of its own (but beyond a cut or a bootstrapped time
+limit), so it is right after a few dozen episodes, where a head trained within the policy's epochs follows the
+luck of each update (docs/algorithm.md). Every learner rank holds the same one and fits it to the same data in
+the same order: nothing is communicated.
 
 Shape letters: V views of an update, N decisions, D width.
 """

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.rules import require_positive
 from policy.adapter import add_lora, export_adapter, merge_adapter
 from policy.augment import random_views
 from policy.checkpoint import load_config, load_model, save_policy
@@ -58,6 +59,9 @@ class SftOptions:
     seed: int = 0
     report_every: int = 100
 
+    def __post_init__(self) -> None:
+        require_positive(self, "minutes", "batch_size", "lr")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
@@ -83,6 +87,8 @@ def train(
     report: Callable[[Progress], None],
 ) -> None:
     """Imitate the demonstrations of `files`, from the policy in `start` on; `name` keys the statistics."""
+    if start.resolve() == out.resolve():
+        raise ValueError(f"{out} would be overwritten by what is learned from it: give another folder")
     torch.manual_seed(options.seed)
     cameras = load_config(start).cameras
     episodes = list(read_episodes(files, FRAME_STRIDE, cameras))

@@ -19,6 +19,8 @@ from reward.model import RewardNetwork, ScoreWeights
 
 DESCRIPTION_FILE = "rprm.json"
 WEIGHT_FILES = "*.safetensors"
+OWN_START = "start"
+"""Folder inside a reward model's own, of the random weights that its adapter stands on."""
 
 
 class Backend(Enum):
@@ -32,7 +34,9 @@ class Description:
 
     backend: Backend
     base: str
-    """Model that an adapter was trained on; empty where the folder holds all weights."""
+    """Model that an adapter was trained on: a hub name, a folder, or one inside the reward model's own; empty
+    where the folder holds all weights.
+    """
     view_of: str
     """Policy whose view a model of transformers looks at; the other kind has its own."""
     weights: ScoreWeights
@@ -82,6 +86,11 @@ class RewardModel:
         return self.weights.score(answers).float().cpu().numpy()
 
 
+def found_from_anywhere(model: str) -> str:
+    """A hub name as it is; a folder with its whole path."""
+    return str(Path(model).resolve()) if model and Path(model).is_dir() else model
+
+
 def load_reward_model(folder: Path) -> RewardModel:
     """Network, score weights and version of a folder."""
     description = Description.read(folder)
@@ -98,7 +107,10 @@ def load_network(folder: Path, description: Description) -> RewardNetwork:
         return TransformersNetwork.from_adapter(description.base, description.view_of, folder)
     from reward.native import NativeNetwork
 
-    return NativeNetwork.from_adapter(description.base, folder) if description.base else NativeNetwork(folder)
+    if not description.base:
+        return NativeNetwork(folder)
+    own = folder / description.base
+    return NativeNetwork.from_adapter(own if own.is_dir() else description.base, folder)
 
 
 def _version(folder: Path, description: Description) -> str:
@@ -108,6 +120,6 @@ def _version(folder: Path, description: Description) -> str:
     """
     digest = hashlib.sha256(json.dumps(asdict(description.weights)).encode() + description.base.encode())
     for path in sorted(folder.rglob(WEIGHT_FILES)):
-        if "start" not in path.relative_to(folder).parts:
+        if OWN_START not in path.relative_to(folder).parts:
             digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

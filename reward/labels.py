@@ -1,7 +1,7 @@
 """Pseudo-labels: at which frames of an episode a sub-task has just been reached, from motion alone.
 
-In: a `Motion`, thresholds, a rule set. Out: `Labels`: segments, keyframes, and for every sample what the
-reward model should answer. NaN marks a question that nobody knows the answer to.
+In: a `Motion`, thresholds, a rule set. Out: `Labels`: keyframes, and for every sample what the reward
+model should answer. NaN marks a question that nobody knows the answer to.
 
     opening   ‾‾‾‾‾‾‾‾\\_______________/‾‾‾‾‾‾
     speed     /‾‾‾‾‾\\__/‾‾‾‾‾‾‾‾‾‾‾\\__/‾‾‾‾‾   a gripper change, then the arm at rest: a keyframe
@@ -54,8 +54,6 @@ class Labels:
 
     keyframes: list[int]
     """Samples at which a sub-task was reached, in order."""
-    segments: np.ndarray
-    """(T,) number of keyframes passed."""
     step: np.ndarray
     """(T,) 1 where a sub-task has just been reached, else 0 (or NaN)."""
     done: np.ndarray
@@ -70,10 +68,8 @@ def make_labels(motion: Motion, options: LabelOptions, rules: Rules) -> Labels:
     success_at = motion.success_at
     if success_at is not None:
         keyframes = sorted({*keyframes, success_at})
-    samples = np.arange(motion.num_samples)
     return Labels(
         keyframes=keyframes,
-        segments=np.searchsorted(keyframes, samples, side="right"),
         step=_step_labels(motion, options, keyframes),
         done=_done_labels(motion, options),
         progress=_progress(motion, options),

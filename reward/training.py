@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.rules import require_positive
 from policy.sft import build_optimizers, learning_rate
 from reward.batches import Batch, BatchSource
 from reward.checkpoint import Description, RewardModel
@@ -41,6 +42,9 @@ class TrainOptions:
     """Steps between two looks at the held-out episodes."""
     patience: int = 10
     """Looks without a better one after which it is enough."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "minutes", "batch_tasks", "lr")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

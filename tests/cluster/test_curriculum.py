@@ -1,6 +1,7 @@
 """The curriculum: weights by hand, preferences as drawn, floor, decay, and a state that goes on exactly."""
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -55,6 +56,15 @@ def test_paper_weights_prefer_the_hardest_because_the_constant_cancels() -> None
     without_constant = np.exp(-success / temperature)
     np.testing.assert_allclose(weights, without_constant / without_constant.sum())
     assert weights.argmax() == 0
+
+
+@pytest.mark.parametrize("weigh", [frontier_weights, paper_weights])
+def test_a_narrow_preference_leaves_something_to_draw(
+    weigh: Callable[[np.ndarray, float], np.ndarray],
+) -> None:
+    """All far from half: every exponential alone would be zero."""
+    weights = probabilities(weigh(np.array([0.97, 0.95]), 0.001), floor=0)
+    np.testing.assert_allclose(weights, [0, 1], atol=1e-6)
 
 
 def test_the_floor_keeps_everything_alive() -> None:

@@ -11,7 +11,7 @@ import pytest
 from cli.main import main
 from cluster.submission import logs_command, stop_command, submit_command
 
-SETTINGS = ["experiments/debug.yaml", "policy.checkpoint=p", "run.name=x"]
+SETTINGS = ["experiments/debug.yaml", "policy.checkpoint=p", "run.runs_dir=/runs", "run.name=x"]
 
 
 def test_a_run_becomes_a_ray_job() -> None:
@@ -67,6 +67,8 @@ def test_a_dry_run_shows_the_command_and_no_secret(
     [
         (["--dry-run", "learner.clip_lo=1"], "did you mean learner.clip_low"),
         (["--dry-run", "run.name=x"], "policy.checkpoint is missing"),
+        (["--dry-run", "policy.checkpoint=p"], "run.runs_dir=runs would be a folder in the job's own copy"),
+        (["--dry-run", *SETTINGS, "policy.checkpoint=.venv"], "policy.checkpoint=.venv stays here"),
         (["--stop", "job", "run.name=x"], "take a job's name only, got also run.name=x"),
     ],
 )

@@ -83,6 +83,28 @@ def test_a_full_disk_costs_lines_but_neither_tears_one_nor_ends_the_run(tmp_path
     assert result.stdout.count("is full") == 1
 
 
+REWOUND_ON_A_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from core.metrics import MetricsWriter
+writer = MetricsWriter(Path(sys.argv[1]))
+for update in (1, 2, 3):
+    writer.scalars(update, {"a": 1.0})
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+writer.rewind(2)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+writer.scalars(3, {"a": 30.0})
+writer.close()
+"""
+
+
+def test_a_run_is_taken_up_again_on_a_full_disk_too(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", REWOUND_ON_A_FULL_DISK, str(tmp_path)], check=True)
+    lines = read_lines(tmp_path / "metrics.jsonl")
+    assert [(line["update"], line["a"]) for line in lines] == [(1, 1.0), (2, 1.0), (3, 30.0)]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
 def test_numbers_that_json_does_not_have_become_null(tmp_path: Path) -> None:
     writer = MetricsWriter(tmp_path)
     writer.event("episode", outcome={"return": float("nan"), "steps": [1.0, float("inf")]})

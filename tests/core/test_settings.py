@@ -47,6 +47,7 @@ def test_nothing_said_is_the_defaults() -> None:
         ("learner.lr=-1", "learner.lr must be above 0, got -1"),
         ("advantage.gamma=1.2", "advantage.gamma must lie in 0..1"),
         ("learner.zero_stage=4", "allowed are 1, 2, 3"),
+        ("env.tasks=[3,0,3]", "names a task twice"),
         ("learner.minibatch_size=16", "microbatch_size <= minibatch_size"),
         ("env.workers_per_actor=9", "the rest would idle"),
         ("learner.lr=[1", "'learner.lr=[1': what follows the = is not YAML"),
@@ -100,6 +101,10 @@ def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> No
     assert needs in str(refusal.value)
 
 
+def test_checkpoints_are_also_kept_of_evaluations() -> None:
+    settings.load(None, ["run.checkpoint_every=0", "eval.every=10", "run.keep_checkpoints=50"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -107,6 +112,13 @@ def test_a_setting_without_effect_is_refused(words: list[str], needs: str) -> No
         (["learner.num_ranks=3"], "must be a multiple of learner.num_ranks=3"),
         (["eval.episodes_per_task=51"], "a task has 50 published states"),
         (["reward.checkpoint=x", "reward.shaping=additive"], "advantage.bootstrap_time_limit=true"),
+        (
+            [
+                *("advantage.kind=grpo", "buffer.chunk_decisions=0", "reward.checkpoint=x"),
+                *("reward.shaping=additive", "reward.when_down=sparse"),
+            ],
+            "some episodes of a group unpaid",
+        ),
     ],
 )
 def test_contradictions_are_refused(words: list[str], message: str) -> None:

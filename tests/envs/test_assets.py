@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from core.types import TaskId
+from envs import assets
 from envs.assets import PARTS, resolve_assets
 from envs.environment import LiberoEnv
 from envs.suites import task
@@ -53,3 +54,20 @@ def test_without_a_hub_there_is_one_error_and_nothing_is_left(
     with pytest.raises(ValueError, match=r"could not be fetched from the model hub.*assets=primitive"):
         resolve_assets("libero")
     assert list((tmp_path / "cache" / "assets").iterdir()) == []
+
+
+def test_two_processes_may_fetch_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one takes what the other put there meanwhile."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("VLARL_CACHE", str(tmp_path / "cache"))
+    ours = tmp_path / "cache" / "assets" / "libero"
+
+    def download(folder: Path) -> None:
+        complete(folder)
+        if not ours.is_dir():
+            monkeypatch.setattr(assets, "_download", complete)
+            assert resolve_assets("libero") == ours
+
+    monkeypatch.setattr(assets, "_download", download)
+    assert resolve_assets("libero") == ours
+    assert list(ours.parent.iterdir()) == [ours]

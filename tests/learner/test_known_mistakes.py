@@ -183,6 +183,11 @@ def test_minibatches_come_in_the_same_order_every_time() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(orders[0, 0, 1], again, strict=True))
 
 
+def test_no_minibatch_is_empty() -> None:
+    """Mistake: more parts than rows, where a share of the rows makes small minibatches smaller than one."""
+    assert [len(part) for part in minibatches(np.arange(3), 0.4, (0, 0, 0))] == [1, 1, 1]
+
+
 def test_decisions_after_the_end_are_trained_on(config: Config) -> None:
     """Mistake: episodes padded to equal length. Here every row is a decision that was made."""
     learner = build_learner(config)

@@ -95,6 +95,13 @@ def test_another_lora_is_refused(config: Config, tmp_path: Path) -> None:
         build_learner(config).load(tmp_path)
 
 
+def test_a_policy_that_is_being_trained_is_not_warmed_up_again(config: Config, tmp_path: Path) -> None:
+    trained(config, 2).save(tmp_path, {}, keep=1)
+    config.critic.warmup_updates = 5
+    with pytest.raises(ValueError, match="at most 2 from here on"):
+        build_learner(config).load(tmp_path)
+
+
 def test_load_without_a_checkpoint_starts_afresh(config: Config, tmp_path: Path) -> None:
     learner = build_learner(config)
     report = learner.load(tmp_path)

@@ -227,6 +227,16 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(config: Config) -> Non
     assert all(torch.isfinite(p).all() for p in learner.engine.model.critic_parameters().values())
 
 
+def test_a_critic_within_the_model_learns_from_every_decision(config: Config) -> None:
+    """`train_share` is for policies whose critic is fitted elsewhere."""
+    critics = []
+    for config.learner.train_share in (1.0, 0.5):
+        learner = build_learner(config)
+        learner.update(make_chunks(learner), {})
+        critics.append(learner.engine.model.critic_parameters())
+    assert all(torch.equal(critics[0][name], critics[1][name]) for name in critics[0])
+
+
 def test_penalty_pulls_back_to_the_starting_policy(config: Config) -> None:
     config.learner.kl_coef = 1.0
     chunks = make_chunks(build_learner(config))

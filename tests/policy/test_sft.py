@@ -175,6 +175,20 @@ def test_lora_leaves_the_start_and_saves_a_whole_policy(
     assert "language_model.model.embed_tokens.weight" not in changed
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"minutes": 0}, "--minutes must be above 0, got 0"), ({"batch_size": 0}, "--batch-size must be above")],
+)
+def test_a_budget_or_batch_of_nothing_is_refused(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        options(**changes)
+
+
+def test_a_policy_is_not_overwritten_by_what_is_learned_from_it(start: Path, files: list[Path]) -> None:
+    with pytest.raises(ValueError, match="would be overwritten"):
+        train(start, files, start / "." / "", "libero_spatial", options(), ignore)
+
+
 def test_a_changed_option_is_refused_on_resume(start: Path, files: list[Path], tmp_path: Path) -> None:
     first = trainer(start, files)
     first.steps(1)

@@ -109,7 +109,6 @@ def test_labels_of_a_success() -> None:
     assert (labels.step[grasp - radius : grasp + radius + 1] == 1).all()
     assert np.isnan(labels.step[[grasp - 3, grasp - 4, grasp + 3, grasp + 4]]).all()
     assert (labels.step[[grasp - 5, grasp + 5, 0]] == 0).all()
-    assert labels.segments[[0, grasp - 1, grasp, SUCCESS, NUM - 1]].tolist() == [0, 0, 1, 2, 3]
     assert (labels.done[:80] == 0).all()
     assert np.isnan(labels.done[81:SUCCESS]).all()
     assert (labels.done[SUCCESS:] == 1).all()

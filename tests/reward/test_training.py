@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from policy.presets import make_tiny
-from reward.checkpoint import Backend, Description, load_reward_model
+from reward.checkpoint import OWN_START, Backend, Description, load_reward_model
 from reward.evaluation import judge
 from reward.model import ScoreWeights
 from reward.native import NativeNetwork
@@ -99,6 +99,17 @@ def test_an_adapter_is_trained_alone_and_comes_back(start: Path, tmp_path: Path)
     model = load_reward_model(tmp_path)
     np.testing.assert_allclose(model.score(views, instructions, 2), expected, atol=1e-6)
     assert (tmp_path / "adapter/adapter_config.json").is_file()  # PEFT's layout
+
+
+def test_an_adapter_on_a_start_of_its_own_can_be_moved(tmp_path: Path) -> None:
+    made, moved = tmp_path / "made", tmp_path / "moved"
+    make_tiny(made / OWN_START, "micro")
+    network = NativeNetwork(made / OWN_START, lora_rank=2)
+    network.save(made)
+    dataclasses.replace(DESCRIPTION, base=OWN_START).write(made)
+    version = load_reward_model(made).version
+    made.rename(moved)
+    assert load_reward_model(moved).version == version
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
