@@ -86,7 +86,7 @@ class RolloutLoop:
         """Request key to environment; a late answer to a lost episode finds no entry."""
         self._stepping: set[int] = set()
         self._paused: set[int] = set()
-        """Their last chunk is sealed, and no grant for the next has come."""
+        """Their last chunk is sealed, no grant for the next has come. Their episode may be lost meanwhile."""
         self._events: list[Event] = [Idle(env=env) for env in range(num_envs)]
 
     def go(self, env: int, grant: Grant) -> None:
@@ -96,8 +96,9 @@ class RolloutLoop:
             return
         instruction = self._instruction(grant.start)
         if env in self._paused:  # for an evaluation, its episode is given up
-            self._forget_recording(self._episodes[env])
             self._paused.remove(env)
+            if env in self._episodes:
+                self._forget_recording(self._episodes[env])
         self._episodes[env] = Episode(grant=grant, env=env, instruction=instruction)
         self._stepping.add(env)
         self._envs.reset(env, grant.start)
@@ -129,6 +130,8 @@ class RolloutLoop:
         episode = self._episodes.get(env)
         if episode is None or episode.grant.episode_id != grant.episode_id:
             self._events.append(Dropped(env=env, slot=grant.slot, reason="its episode was lost before"))
+            if env in self._paused:
+                self._free(env)
             return
         episode.grant = grant
         self._paused.remove(env)
@@ -214,17 +217,20 @@ class RolloutLoop:
     def _fail(self, event: EnvFailed) -> None:
         """Drop the open episode and go on with a fresh environment; its late answers will find no entry.
 
-        One without an episode has said already that it is idle: saying so again would earn it two grants. One
-        that paused is lost as well, but the grant of its last chunk has ended already.
+        One without an episode has said already that it is idle, and one that paused that it wants a grant:
+        saying more would earn it two. Whoever grants that one more decisions is told then.
         """
         episode = self._episodes.get(event.env)
         self._asked = {key: env for key, env in self._asked.items() if env != event.env}
         self._events.append(Failed(env=event.env, reason=event.reason))
         self._envs.restart(event.env)
-        if episode is not None:
-            if event.env not in self._paused:
-                self._events.append(Dropped(env=event.env, slot=episode.grant.slot, reason=event.reason))
-            self._forget_recording(episode)
+        if episode is None:
+            return
+        self._forget_recording(episode)
+        if event.env in self._paused:
+            del self._episodes[event.env]
+        else:
+            self._events.append(Dropped(env=event.env, slot=episode.grant.slot, reason=event.reason))
             self._free(event.env)
 
     def _forget_recording(self, episode: Episode) -> None:

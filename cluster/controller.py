@@ -18,7 +18,7 @@ from typing import Any
 
 from cluster.buffer import Batch, TrajectoryBuffer
 from cluster.curriculum import Curriculum
-from cluster.parts import Fault, LearnerLostError, LearnerPart, Report
+from cluster.parts import Fault, GivenUpError, LearnerLostError, LearnerPart, Report
 from cluster.progress import Progress
 from cluster.publishing import Publisher
 from cluster.rollouts import Rollouts, episode_fields
@@ -66,16 +66,31 @@ class Controller:
     def run(self) -> bool:
         """Train until done; False if the run was told to stop before."""
         with self._supervisor.listening():
-            self._insist(self._publisher.publish)
-            if self._num_updates == 0 and self._config.eval.before and self._num_evaluated < 0:
-                self._insist(self._evaluate)
-            self._train_until_done()
-            while self._num_saved < self._num_updates:
-                self._insist(self._checkpoint)
-                self._train_until_done()  # again, if the learner was lost while it saved
-            if self._num_evaluated != self._num_updates:
-                self._insist(self._evaluate)
+            try:
+                self._run()
+            except LearnerLostError:  # told to stop: its last checkpoint is what there is
+                return False
+            except GivenUpError:
+                self._save_what_is_learned()
+                if not self._supervisor.told_to_stop:
+                    raise
             return not self._supervisor.told_to_stop
+
+    def _run(self) -> None:
+        self._insist(self._publisher.publish)
+        if self._num_updates == 0 and self._config.eval.before and self._num_evaluated < 0:
+            self._insist(self._evaluate)
+        self._train_until_done()
+        while self._num_saved < self._num_updates:
+            self._insist(self._checkpoint)
+            self._train_until_done()  # again, if the learner was lost while it saved
+        if self._num_evaluated != self._num_updates:
+            self._insist(self._evaluate)
+
+    def _save_what_is_learned(self) -> None:
+        if self._num_saved < self._num_updates:
+            with suppress(LearnerLostError):
+                self._try_checkpoint()
 
     def _train_until_done(self) -> None:
         while not self._done():
@@ -84,11 +99,15 @@ class Controller:
             self._insist(self._finish)
 
     def _insist(self, act: Callable[[], Any]) -> None:
-        """Do it, after mending what broke; anew if the learner dies under it."""
+        """Do it, after mending what broke; anew if the learner dies under it, unless the run is to stop."""
         while True:
-            with suppress(LearnerLostError):
+            try:
                 self._tend()
                 act()
+            except LearnerLostError:
+                if self._supervisor.told_to_stop:
+                    raise
+            else:
                 return
 
     def _turn(self) -> None:
@@ -195,6 +214,7 @@ class Controller:
     def _evaluate(self) -> None:
         """Episodes from published states, once the open chunks have ended; nothing if told to stop."""
         greedy = not self._config.eval.sample
+        self._writer.event("evaluating", update=self._num_updates)
         with self._progress.spend("evaluation"):
             self._rollouts.drain(self._mend)
             outcomes = self._rollouts.evaluate(

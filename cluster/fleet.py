@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from actors.messages import Dropped, Evaluated, Event, Grant, Sealed
 from cluster.heartbeat import Heartbeat
-from cluster.parts import Fault
+from cluster.parts import Fault, GivenUpError
 
 STOP_S = 10.0
 ANSWER_S = 10.0
@@ -104,7 +104,7 @@ class RayFleet:
         missing = [n for n, since in self._away_since.items() if now - since > START_TIMEOUT_S]
         reason = f"it has not come within {START_TIMEOUT_S:.0f} s: is there a machine with so many CPUs free?"
         if missing and not self._heard:
-            raise RuntimeError(
+            raise GivenUpError(
                 f"environment actor {missing[0]}: {reason} It asks for env.workers_per_actor of them "
                 "(`ray status` shows what is free)"
             )
@@ -115,7 +115,7 @@ class RayFleet:
         try:
             ray.get(self._arrivals.pop(number))
         except RayError as error:
-            raise RuntimeError(f"environment actor {number} cannot start: {error}") from error
+            raise GivenUpError(f"environment actor {number} cannot start: {error}") from error
         run = self._actors[number].run.options(num_returns="streaming")
         self._streams[number] = run.remote(self._lives[number])
 

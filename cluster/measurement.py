@@ -94,7 +94,7 @@ def _environments(config: Config, seconds: float, ready: Barrier) -> tuple[float
     import psutil
 
     from actors.environments import make_loop
-    from actors.messages import Grant, Idle, Sealed
+    from actors.messages import Failed, Grant, Idle, Sealed
     from policy.processing import load_processor
 
     processor = load_processor(config.policy.checkpoint, config.env.suite)
@@ -108,6 +108,8 @@ def _environments(config: Config, seconds: float, ready: Barrier) -> tuple[float
         worker = min(psutil.Process().children(), key=lambda child: child.pid)  # its spare came later
         while not began or time.monotonic() - began < seconds or not decisions:
             for event in loop.poll(1.0):
+                if isinstance(event, Failed):
+                    raise RuntimeError(f"the environment does not work: {event.reason}")
                 if isinstance(event, Idle):
                     start = Start(task=task, source=StateSource.FRESH, number=slot)
                     loop.go(event.env, Grant(slot=slot, episode_id=str(slot), start=start))

@@ -50,6 +50,10 @@ class LearnerLostError(Exception):
     """The learner died under a call; the supervisor brings it back at its last checkpoint."""
 
 
+class GivenUpError(RuntimeError):
+    """Something that a run needs cannot be mended: it ends, once what it has learned is saved."""
+
+
 class LearnerPart(Protocol):
     """The learner, one rank or many. Any call may raise `LearnerLostError`."""
 

@@ -49,6 +49,11 @@ def share_gpus(config: Config, num_gpus: float) -> GpuShares:
         return GpuShares(learner_rank=1, replica=width)
     if ranks == replicas == width == 1:
         fraction = config.engine.gpu_memory_fraction
+        if num_gpus <= fraction:
+            raise ValueError(
+                f"of {num_gpus:g} GPUs engine.gpu_memory_fraction={fraction:g} leaves the learner nothing: "
+                "lower it, or reward.num_gpus"
+            )
         return GpuShares(learner_rank=min(1, num_gpus - fraction), replica=fraction)
     raise ValueError(
         f"{ranks} learner ranks and {replicas} replicas of {width} want {wanted} GPUs, not {num_gpus:g}; "
@@ -58,10 +63,22 @@ def share_gpus(config: Config, num_gpus: float) -> GpuShares:
 
 def place(config: Config, resources: Mapping[str, float]) -> Placement:
     """Options for this run on a cluster with these resources."""
-    shares = share_gpus(config, resources.get("GPU", 0) - config.reward.num_gpus)
+    num_gpus, for_rewards = resources.get("GPU", 0), config.reward.num_gpus
+    if for_rewards and num_gpus <= for_rewards:
+        raise ValueError(f"reward.num_gpus={for_rewards:g} leaves none of {num_gpus:g} GPUs for anybody else")
+    if config.run.mode is Mode.CLUSTER and num_gpus == 0 and _is_for_gpus(config):
+        raise ValueError(
+            "no machine of the cluster has a GPU (yet), which bfloat16 is for: wait until `ray status` shows "
+            "them, or set engine.dtype and learner.dtype to float32 to run on CPUs"
+        )
+    shares = share_gpus(config, num_gpus - for_rewards)
     if config.run.mode is Mode.LOCAL:
         return _place_locally(config, shares)
     return _place_on_cluster(config, shares)
+
+
+def _is_for_gpus(config: Config) -> bool:
+    return "bfloat16" in (config.engine.dtype, config.learner.dtype)
 
 
 def _place_locally(config: Config, shares: GpuShares) -> Placement:

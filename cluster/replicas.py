@@ -13,7 +13,7 @@ from ray.exceptions import GetTimeoutError, RayActorError
 
 from actors.messages import Request
 from cluster.heartbeat import Heartbeat
-from cluster.parts import Fault
+from cluster.parts import Fault, GivenUpError
 from core.types import Decision, Observation
 
 ANSWER_S = 30.0
@@ -97,7 +97,7 @@ class RayReplicas:
             return
         self._none_since = self._none_since or time.monotonic()
         if time.monotonic() - self._none_since > START_TIMEOUT_S:
-            raise RuntimeError(
+            raise GivenUpError(
                 f"no inference replica came up again within {START_TIMEOUT_S:.0f} s; Ray's logs of the "
                 "InferenceActor say why (ray logs actor, or its files worker-*.err)"
             )

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError
 
-from cluster.parts import Fault
+from cluster.parts import Fault, GivenUpError
 from core.config import WhenDown
 from core.types import RewardScores
 
@@ -121,7 +121,7 @@ class RayRewardModel:
     def _welcome(self) -> None:
         """Ask again for all that is still wanted, once the new process is up."""
         if self._when_down is WhenDown.PAUSE and time.monotonic() - self._died > START_TIMEOUT_S:
-            raise RuntimeError(
+            raise GivenUpError(
                 f"the reward model has not come back within {START_TIMEOUT_S:.0f} s, and updates wait for "
                 "it; Ray's logs of the RewardActor say why (reward.when_down=sparse goes on without it)"
             )

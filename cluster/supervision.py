@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from cluster.parts import Fault, Mortal
+from cluster.parts import Fault, GivenUpError, Mortal
 from core.metrics import MetricsWriter
 
 STOPPED = 75
@@ -72,7 +72,7 @@ class Supervisor:
         self._in_a_row[fault] += 1
         self._writer.event("fault", fault=fault.value, member=member, reason=reason, count=self.counts[fault])
         if self._in_a_row[fault] > MAX_FAULTS_IN_A_ROW:
-            raise RuntimeError(
+            raise GivenUpError(
                 f"{fault.value} failed {MAX_FAULTS_IN_A_ROW} times without an update: {reason}"
             )
 

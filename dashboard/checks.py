@@ -99,15 +99,20 @@ def restarts(run: Run, threshold: float, now: float) -> Finding:
 
 
 def nothing_comes(run: Run, threshold: float, now: float) -> Finding:
-    if run.events.state != "running":
+    events = run.events
+    if events.state in ("complete", "stopped"):
         return Finding(State.QUIET, "The run has ended.")
-    last = run.events.last_trajectory or run.events.started
-    if last is None:
+    last, begun = events.last_trajectory or 0.0, events.begun or 0.0
+    if not last and not begun:
         return _unknown("the run has not started")
     interval = run.metrics.recent_mean("time/interval_s", RECENT_UPDATES) or 0.0
-    patience = max(threshold, 5 * interval)
-    silence = now - last
+    patience = max(threshold, 5 * interval, HOUR_S if events.is_evaluating else 0.0)
+    silence = now - max(last, begun)
     said = f"The last episode ended {_duration(silence)} ago."
+    if last < begun:
+        said = f"No episode has ended since it was started or resumed {_duration(silence)} ago."
+    if events.is_evaluating:
+        said += " A policy is being judged, which is told at its end."
     return _when(silence > patience, said)
 
 

@@ -109,7 +109,7 @@ class RecordedEpisodes:
 
     def choose(self, order: str, task: str | None) -> list[RecordedEpisode]:
         """The first few in this order: newest, best (fastest successes), worst (longest failures)."""
-        found = [e for e in reversed(self._episodes.values()) if task is None or e.task == task]
+        found = [e for e in reversed(list(self._episodes.values())) if task is None or e.task == task]
         if order == "best":
             found = sorted((e for e in found if e.success), key=lambda e: e.steps)
         elif order == "worst":

@@ -57,7 +57,10 @@ class EventHistory:
         self.state = "running"
         self.started: float | None = None
         self.last_time = 0.0
+        self.begun: float | None = None
+        """When it was last started or resumed."""
         self.last_trajectory: float | None = None
+        self.is_evaluating = False
         self.num_foreign = 0
         self._update = 0
         self._pending: dict[Series, list[tuple[int, float]]] = defaultdict(list)
@@ -81,7 +84,10 @@ class EventHistory:
         match line["kind"]:
             case "episode":
                 self._episode(line, time)
+            case "evaluating":
+                self.is_evaluating = True
             case "evaluation":
+                self.is_evaluating = False
                 self._evaluation(line, time)
             case "trained":
                 self._update = _update(line["update"])
@@ -101,8 +107,9 @@ class EventHistory:
 
     def _begin(self, line: dict[str, Any], time: float) -> None:
         self._update = _update(line["update"])
-        self.state = "running"
+        self.state, self.is_evaluating = "running", False
         self.started = time if self.started is None else self.started
+        self.begun = time
         tasks = line.get("tasks", {})
         self.instructions |= {text(task): text(said) for task, said in list(tasks.items())[:MAX_TASKS]}
 

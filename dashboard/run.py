@@ -99,6 +99,6 @@ def _read_settings(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         with path.open("rb") as file:
             found = yaml.safe_load(file.read(MAX_CONFIG_BYTES))
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
         return {}, "config.yaml could not be understood"
     return (found, "") if isinstance(found, dict) else ({}, "config.yaml holds no settings")

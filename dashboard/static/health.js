@@ -20,7 +20,7 @@ const HEALTH = [
   ["Left out", "decisions quarantined, chunks refused, chunks lost", { "learner/decisions_quarantined": "quarantined", "buffer/refused": "refused", "buffer/chunks_lost": "lost" }, { domain: [0, null] }],
   ["Reward model", "mean score it gave to the chunks of an update", { "reward/score": "" }, { domain: [0, 1], optional: true }],
   ["Unscored chunks", "trained on without the reward model, because it was down", { "reward/chunks_unscored": "" }, { domain: [0, null], optional: true }],
-  ["Restarts", "failures since the process began", { "faults/environment": "environment", "faults/env_actor": "actor", "faults/replica": "replica", "faults/learner": "learner", "faults/node": "node" }, { domain: [0, null] }],
+  ["Restarts", "failures since the process began", { "faults/environment": "environment", "faults/env_actor": "actor", "faults/replica": "replica", "faults/learner": "learner", "faults/reward": "reward model", "faults/node": "node" }, { domain: [0, null] }],
   ["Gradient norm", "before clipping", { "learner/grad_norm": "" }, { domain: [0, null] }],
 ];
 const SPEED = [

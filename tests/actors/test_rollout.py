@@ -147,9 +147,26 @@ def test_a_paused_episode_that_breaks_ends_no_grant_twice() -> None:
     loop.go(0, grant(slot=0))
     assert len(only(turn(loop), Sealed)) == 1
     pool.events.append(EnvFailed(env=0, kind=FailureKind.DIED, reason="killed"))
-    assert turn(loop) == [Failed(env=0, reason="killed"), Idle(env=0)]
+    assert turn(loop) == [Failed(env=0, reason="killed")]
     loop.go(0, Grant(slot=1, episode_id="e0", start=start(0), continues=True))
-    assert [event.slot for event in only(turn(loop), Dropped)] == [1]
+    lost = Dropped(env=0, slot=1, reason="its episode was lost before")
+    assert turn(loop) == [lost, Idle(env=0)]
+    loop.go(0, grant(slot=2))
+    assert [event.slot for event in only(turn(loop), Sealed)] == [2]
+
+
+def test_a_paused_environment_that_broke_takes_an_evaluation() -> None:
+    """Nobody may have heard yet that it broke: it does not ask for a second grant meanwhile."""
+    pool = FakePool(1, plan=lambda start: (5, True))
+    loop = make(pool, chunk_decisions=2)
+    loop.go(0, grant(slot=0))
+    turn(loop)
+    pool.events.append(EnvFailed(env=0, kind=FailureKind.DIED, reason="killed"))
+    assert turn(loop) == [Failed(env=0, reason="killed")]
+    loop.go(0, Grant(slot=7, episode_id="judged", start=start(0), evaluate=True))
+    events = turn(loop)
+    assert [event.slot for event in only(events, Evaluated) + only(events, Dropped)] == [7]
+    assert only(events, Idle) == [Idle(env=0)]
 
 
 def test_a_late_answer_to_a_lost_episode_is_ignored() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.messages import Grant
-from cluster.parts import LearnerLostError
+from cluster.parts import GivenUpError, LearnerLostError
 from cluster.publishing import WeightsError
 from cluster.run import _history
 from core.metrics import MetricsWriter, read_lines
@@ -232,6 +232,34 @@ def test_a_learner_that_cannot_begin_again_at_first_is_replaced_once_more(tmp_pa
     assert learner.num_tries == 3
     assert [e["fault"] for e in events_of(tmp_path, "fault")] == ["learner"] * 3
     harness.assert_no_chunk_twice_or_torn()
+
+
+def test_a_run_that_is_told_to_stop_does_not_wait_for_a_learner_that_never_comes(tmp_path: Path) -> None:
+    class NeverBack(FakeLearner):
+        def mend(self, member: int) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            self._dead = True
+            raise LearnerLostError("its machine is gone")
+
+    harness = Harness(tmp_path, ["run.num_updates=9", "run.checkpoint_every=1"], learner=NeverBack(dies_at=2))
+    assert not harness.controller.run()
+    assert [e["fault"] for e in events_of(tmp_path, "fault")] == ["learner"]
+    assert [e["signal"] for e in events_of(tmp_path, "told_to_stop")] == ["SIGTERM"]
+
+
+def test_a_run_that_gives_up_keeps_what_it_has_learned(tmp_path: Path) -> None:
+    harness = Harness(tmp_path, ["run.num_updates=9", "run.checkpoint_every=100"])
+    publish = harness.replicas.publish
+
+    def publish_until_none_is_left(adapter: object) -> None:
+        if harness.learner.number == 4:
+            raise GivenUpError("no inference replica came up again")
+        publish(adapter)
+
+    harness.replicas.publish = publish_until_none_is_left  # type: ignore[method-assign]
+    with pytest.raises(GivenUpError, match="no inference replica"):
+        harness.controller.run()
+    assert harness.learner.saved[-1][0] >= 3
 
 
 @pytest.mark.parametrize("num_updates", [0, 2, 4])

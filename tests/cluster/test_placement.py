@@ -1,5 +1,7 @@
 """How GPUs are shared, by hand."""
 
+import re
+
 import pytest
 
 from cluster.placement import GpuShares, place, share_gpus
@@ -28,6 +30,25 @@ def test_shares(words: list[str], num_gpus: float, learner_rank: float, replica:
 def test_too_few_gpus_are_refused_with_the_settings_to_lower() -> None:
     with pytest.raises(ValueError, match=r"want 4 GPUs, not 2; lower learner\.num_ranks"):
         share_gpus(config("learner.num_ranks=2", "engine.num_replicas=2"), 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "num_gpus", "message"),
+    [
+        (["reward.checkpoint=x", "reward.num_gpus=1"], 1, "leaves none of 1 GPUs"),
+        (
+            ["reward.checkpoint=x", "reward.num_gpus=0.7"],
+            1,
+            "engine.gpu_memory_fraction=0.4 leaves the learner nothing",
+        ),
+        (["run.mode=cluster", "learner.dtype=bfloat16"], 0, "no machine of the cluster has a GPU (yet)"),
+    ],
+)
+def test_what_would_leave_somebody_without_a_gpu_is_refused(
+    words: list[str], num_gpus: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        place(config(*words), {"CPU": 8, "GPU": num_gpus})
 
 
 def test_a_single_machine_is_not_limited_by_ray_s_count_of_cores() -> None:

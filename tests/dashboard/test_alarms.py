@@ -107,6 +107,28 @@ def test_no_episode_for_a_while(tmp_path: Path, silence_s: float, ended: bool, s
     assert states(tmp_path / "run", Story.now + silence_s)["nothing_comes"] == state
 
 
+def test_a_run_that_has_just_been_resumed_is_waited_for(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", {}, ended=True)
+    run.append("events.jsonl", run.event(60, "resumed", update=60) | {"time": Story.now + 7200})
+    assert states(tmp_path / "run", Story.now + 7200 + 290)["nothing_comes"] == "quiet"
+    assert states(tmp_path / "run", Story.now + 7200 + 310)["nothing_comes"] == "firing"
+
+
+def test_an_evaluation_is_told_at_its_end(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", {}, ended=False)
+    run.append("events.jsonl", run.event(60, "evaluating", update=60))
+    assert states(tmp_path / "run", Story.now + 3500)["nothing_comes"] == "quiet"
+    assert states(tmp_path / "run", Story.now + 3700)["nothing_comes"] == "firing"
+    run.append("events.jsonl", run.evaluation(60) | {"time": Story.now + 3700})
+    assert states(tmp_path / "run", Story.now + 3700 + 310)["nothing_comes"] == "firing"
+
+
+def test_a_run_that_was_told_to_stop_and_does_not_is_missed(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", {}, ended=False)
+    run.append("events.jsonl", run.event(60, "told_to_stop", signal="SIGTERM"))
+    assert states(tmp_path / "run", Story.now + 310)["nothing_comes"] == "firing"
+
+
 def test_patience_grows_with_the_time_of_an_update(tmp_path: Path) -> None:
     write(tmp_path / "run", {"time/interval_s": 200.0}, ended=False)
     assert states(tmp_path / "run", Story.now + 900)["nothing_comes"] == "quiet"
