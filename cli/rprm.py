@@ -56,9 +56,26 @@ def _add_sheets(parser: argparse.ArgumentParser) -> None:
 def _add_thresholds(parser: argparse.ArgumentParser) -> None:
     from reward.labels import LabelOptions
 
+    meanings = _meanings(LabelOptions)
     for field in dataclasses.fields(LabelOptions):
         name = "--" + field.name.replace("_", "-")
-        parser.add_argument(name, type=float, default=field.default, help="threshold of the labels")
+        parser.add_argument(name, type=float, default=field.default, help=f"labels: {meanings[field.name]}")
+
+
+def _meanings(options: type) -> dict[str, str]:
+    """What the source says below each field, on one line."""
+    import ast
+    import inspect
+    from itertools import pairwise
+
+    (definition,) = ast.parse(inspect.getsource(options)).body
+    assert isinstance(definition, ast.ClassDef)
+    meanings = {}
+    for field, below in pairwise(definition.body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                meanings[name] = " ".join(text.split())
+    return meanings
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:

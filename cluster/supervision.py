@@ -9,6 +9,7 @@ In: parts whose members can die. Out: mended parts, counts, events, and whether 
     the reward model dies                          restarted; updates wait for it or go on without its scores
     a node leaves                                  its members restart where there is room, or when it returns
     SIGTERM or SIGINT                              checkpoint, then exit with STOPPED
+    something that cannot be mended                checkpoint, then `GivenUpError`
 """
 
 import signal
