@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from cluster.parts import Fault, GivenUpError, Mortal
+from cluster.parts import Fault, GivenUpError, LearnerLostError, Mortal
 from core.metrics import MetricsWriter
 
 STOPPED = 75
@@ -43,6 +43,7 @@ class Supervisor:
         self.told_to_stop = False
         self._signal = ""
         """By which it was told, until that is on record."""
+        self._may_interrupt = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -62,9 +63,23 @@ class Supervisor:
         for part in self._parts:
             for member, reason in part.lost().items():
                 self.note(part.fault, member, reason)
-                part.mend(member)
+                self._mend(part, member)
                 found.add(part.fault)
         return found
+
+    def _mend(self, part: Mortal, member: int) -> None:
+        """A learner may need minutes, only to be stopped: a run that is to end does without."""
+        try:
+            self._may_interrupt = part.fault is Fault.LEARNER
+            if self._may_interrupt and self.told_to_stop:
+                raise KeyboardInterrupt
+            part.mend(member)
+        except KeyboardInterrupt:
+            if not self._may_interrupt:
+                raise
+            raise LearnerLostError("not replaced: the run was told to stop") from None
+        finally:
+            self._may_interrupt = False
 
     def note(self, fault: Fault, member: int, reason: str) -> None:
         """Count a failure of one member of a kind, and put it on record."""
@@ -89,6 +104,8 @@ class Supervisor:
         """Whatever the loop is in the middle of, nothing is written here."""
         self.told_to_stop, self._signal = True, signal.Signals(number).name
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if self._may_interrupt:
+            raise KeyboardInterrupt
 
     def _record_signal(self) -> None:
         if self._signal:

@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -236,14 +237,19 @@ def test_a_learner_that_cannot_begin_again_at_first_is_replaced_once_more(tmp_pa
 
 def test_a_run_that_is_told_to_stop_does_not_wait_for_a_learner_that_never_comes(tmp_path: Path) -> None:
     class NeverBack(FakeLearner):
+        num_tries = 0
+
         def mend(self, member: int) -> None:
-            os.kill(os.getpid(), signal.SIGTERM)
+            self.num_tries += 1
             self._dead = True
+            if self.num_tries == 2:
+                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+                time.sleep(600)  # for its machine, which is gone
             raise LearnerLostError("its machine is gone")
 
     harness = Harness(tmp_path, ["run.num_updates=9", "run.checkpoint_every=1"], learner=NeverBack(dies_at=2))
     assert not harness.controller.run()
-    assert [e["fault"] for e in events_of(tmp_path, "fault")] == ["learner"]
+    assert [e["fault"] for e in events_of(tmp_path, "fault")] == ["learner"] * 2
     assert [e["signal"] for e in events_of(tmp_path, "told_to_stop")] == ["SIGTERM"]
 
 
