@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from actors.gpus import refuse_unusable_gpu
 from actors.messages import Request
 from actors.restarts import again_if_restarted
 from core.config import EngineConfig
@@ -28,6 +29,7 @@ class InferenceActor:
             from actors.serving import Serving
             from policy.engine import Engine
 
+            refuse_unusable_gpu()
             self._serving = Serving(
                 Engine(checkpoint, engine, temperature=temperature),
                 on_crash=_die,

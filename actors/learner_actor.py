@@ -16,6 +16,7 @@ import ray
 from ray.exceptions import ObjectLostError, RayActorError
 
 from actors.busy import Busy
+from actors.gpus import refuse_unusable_gpu
 from core.config import Config
 from core.types import Adapter, Observation, RewardScores, TrajectoryChunk
 from learner.batch import RewardFunction
@@ -45,6 +46,7 @@ class LearnerActor:
         from learner.build import build_learner
         from learner.deepspeed_engine import join_ranks
 
+        refuse_unusable_gpu()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         ranks = join_ranks(rank, size, address, port, device)
         self._learner = build_learner(self._config, ranks=ranks, reward_function=self._reward_function)

@@ -15,6 +15,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.report import Row, print_report, reported
 from core.types import Start, StateSource, TaskId
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Score:
     """Of the solved episodes."""
     failed: list[int]
     """Seeds of the others."""
+
+    @property
+    def share(self) -> float:
+        return len(self.steps) / (len(self.steps) + len(self.failed))
 
     def __str__(self) -> str:
         mean = f"{sum(self.steps) / len(self.steps):.0f}" if self.steps else "-"
@@ -56,11 +61,12 @@ def main() -> None:
     columns = "".join(f" {Path(assets).name}: solved | mean steps |" for assets in args.assets)
     print(f"| task |{columns}\n|---|{'---|---|' * len(args.assets)}", flush=True)
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
-        for suite in args.suites:
-            _print_suite(pool, suite, args)
+        rows = [row for suite in args.suites for row in _suite(pool, suite, args)]
+    print_report("expert", rows)
 
 
-def _print_suite(pool: ProcessPoolExecutor, suite: str, args: argparse.Namespace) -> None:
+def _suite(pool: ProcessPoolExecutor, suite: str, args: argparse.Namespace) -> list[Row]:
+    """Prints the table's lines; the total of each of the assets."""
     from envs.suites import suite_tasks
 
     tasks = suite_tasks(suite)
@@ -87,6 +93,10 @@ def _print_suite(pool: ProcessPoolExecutor, suite: str, args: argparse.Namespace
         for column in zip(*rows, strict=True)
     ]
     print(f"| **{suite}** | {' | '.join(map(str, totals))} |", flush=True)
+    return [
+        reported(f"{suite}, {Path(assets).name} assets: share solved", total.share)
+        for assets, total in zip(args.assets, totals, strict=True)
+    ]
 
 
 def score(assets: str, starts: Sequence[Start], noise: float) -> Score:

@@ -1,5 +1,5 @@
 """The whole loop against a lockstep loop of the same parts, as the paper's code has it: step all, infer all,
-value all, and when enough has been gathered, train, while nothing else runs.
+and when enough has been gathered, train (values included), while nothing else runs.
 
 In: settings that both share. Out: decisions per second of each, end to end, and where lockstep's time goes.
 Both have the same simulators, engine and learner on the same cores. The lockstep learner may use every core,
@@ -28,9 +28,7 @@ from core.types import Adapter, Decision, Observation, Start, StateSource, TaskI
 from envs import suites
 from envs.assets import resolve_assets
 from envs.vector import EnvPool, EnvReady
-from learner.batch import ModelInputs
 from learner.build import build_learner
-from learner.critic import Pass
 from policy.processing import load_processor
 
 SETTLING_UPDATES = 3
@@ -120,22 +118,11 @@ class Lockstep:
         observations = [Observation(frame=e.frames[-1], instruction=e.instruction) for e in self._episodes]
         with _timed(spent, "infer all"):
             decisions = self._engine.submit(_act, observations).result()
-        with _timed(spent, "value all"):
-            self._value(observations)
         with _timed(spent, "step all"):
             for episode, decision in zip(self._episodes, decisions, strict=True):
                 episode.decide(decision)
                 self._pool.step(episode.env, self._processor.decode(decision.tokens))
             self._wait_for(set(range(self._num_envs)))
-
-    def _value(self, observations: list[Observation]) -> None:
-        inputs = ModelInputs(
-            prompts=[self._processor.prompt_ids(o.instruction) for o in observations],
-            frames=np.stack([o.frame for o in observations]),
-            tokens=np.zeros((len(observations), self._processor.num_action_tokens), np.int32),
-        )
-        with torch.no_grad():
-            self._learner.engine(inputs, Pass.VALUE)
 
     def _train(self) -> None:
         threads = NUM_THREADS[self._learner.number % len(NUM_THREADS)]

@@ -128,7 +128,9 @@ def check_gpu() -> Finding:
     names = _gpu_names()
     if names:
         what = f"{names[0]} is there, but torch {torch.__version__} cannot use it"
-        return Finding(Verdict.BROKEN, what, "install the GPU build: rm -r .venv && make setup")
+        return Finding(
+            Verdict.BROKEN, what, "`VLARL_EXTRA=gpu make setup`; its CUDA 13 needs the driver 580 or newer"
+        )
     return Finding(Verdict.WARNING, "none: tiny models only", "nothing, unless this machine has one")
 
 

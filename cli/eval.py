@@ -97,12 +97,7 @@ def _start_engine(args: argparse.Namespace) -> "Engine":
     from policy.adapter import read_adapter
     from policy.engine import Engine
 
-    config = EngineConfig(
-        dtype=args.dtype,
-        max_num_seqs=args.envs,
-        gpu_memory_fraction=0.6 if args.adapter else 0.85,  # alone; merging needs the weights once more
-        tensor_parallel_size=args.tensor_parallel,
-    )
+    config = EngineConfig(dtype=args.dtype, max_num_seqs=args.envs, tensor_parallel_size=args.tensor_parallel)
     temperature = 1.0 if args.sample is None else args.sample
     engine = Engine(args.checkpoint, config, temperature=temperature, seed=args.seed)
     if args.adapter is not None:

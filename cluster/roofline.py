@@ -30,9 +30,11 @@ TRAINED_BYTES = 8
 """Of a trained parameter on every rank: float32 value and gradient."""
 MOMENT_BYTES = 8
 """Adam's two moments, sharded over the ranks."""
-ACTIVATION_NUMBERS = 17
-"""Numbers that a transformer layer keeps for its backward pass, per token and hidden unit (Korthikanti et
-al., arXiv 2205.05198, without attention matrices, which are recomputed)."""
+ACTIVATION_NUMBERS = 33
+"""Numbers that a transformer layer keeps for its backward pass, per token and hidden unit: 17 (Korthikanti et
+al., arXiv 2205.05198, without attention matrices, which are recomputed), and the float32 copies of their
+inputs that LoRA's layers keep, which are as large again.
+"""
 
 STEP_S, FRAME_S = 0.004, 0.013
 """Of a core: one environment step; one camera's frame, rendered in software."""

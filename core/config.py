@@ -109,7 +109,9 @@ class EngineConfig:
     dtype: str = "float32"  # bfloat16 for a 7B policy on a GPU
     max_num_seqs: int = 32  # decisions at a time
     gather_ms: float = 0.0  # an idle replica waits this long for more requests, to decide on them together
-    gpu_memory_fraction: float = 0.4  # for weights and caches; merging LoRA needs the weights once more
+    gpu_memory_fraction: float = (
+        0.4  # that must be free at its start; its share where a learner is on it, too
+    )
     tensor_parallel_size: int = 1  # GPUs that share one replica
 
 

@@ -17,12 +17,12 @@ from benchmarks.report import Row, at_least, not_measured, print_report, print_r
 from drills import ends
 from drills.phases import Outcome, Phases
 from drills.system import System
-from drills.table import ENVS_PER_ACTOR, REST, SHORT, STEP_TIMEOUT_S, Drill
+from drills.table import CHECKPOINT_EVERY, ENVS_PER_ACTOR, REST, SHORT, STEP_TIMEOUT_S, Drill
 
 SETTINGS = [
     "run.name=drilled",
     "run.num_updates=1000000",
-    "run.checkpoint_every=1",
+    f"run.checkpoint_every={CHECKPOINT_EVERY}",
     "run.keep_checkpoints=5",
     "run.video_every=0",
     "env.assets=primitive",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from drills.record import Event, steps_per_s
 from drills.system import DrillError, System
-from drills.table import ENVS_PER_ACTOR, EVERYBODY, GIVEN_UP_S, Drill
+from drills.table import CHECKPOINT_EVERY, ENVS_PER_ACTOR, EVERYBODY, GIVEN_UP_S, Drill
 
 WINDOW_S = 10.0
 """Over which the rate before and after a fault is measured."""
@@ -67,10 +67,9 @@ class Phases:
             before=self._pace(EVERYBODY, before),
             after=self._pace(EVERYBODY, after),
             others=self._others(others, before, (began_s, max(ended_s, began_s + WINDOW_S)), after),
-            num_dropped=sum(event["kind"] == "dropped" for event in events[mark:]),
+            num_dropped=_number(events[mark:], "dropped"),
             num_updates_lost=_updates_lost(events, mark),
-            failure=failure
-            or _verdict(drill, ended_s - began_s, _num_faults(events[mark:]), timed=self._timed),
+            failure=failure or _verdict(drill, ended_s - began_s, events, mark, timed=self._timed),
         )
 
     def _watch(self) -> tuple[float, float]:
@@ -89,11 +88,16 @@ class Phases:
         return meanwhile / ((before + after) / 2) if before + after else 0.0
 
 
-def _verdict(drill: Drill, recovery_s: float, num_faults: int, *, timed: bool) -> str:
+def _verdict(drill: Drill, recovery_s: float, events: list[Event], mark: int, *, timed: bool) -> str:
+    """What does not hold, of a drill whose fault was survived."""
+    num_faults, num_dropped = (_number(events[mark:], kind) for kind in ("fault", "dropped"))
+    lost = _updates_lost(events, mark)
     if timed and recovery_s > drill.limit_s:
         return f"took {recovery_s:.0f} s, not {drill.limit_s:.0f}"
-    if drill.counted is None and num_faults:
-        return f"{num_faults} parts were restarted"
+    if drill.counted is None and (num_faults or num_dropped):
+        return f"{num_faults} parts were restarted, {num_dropped} episodes dropped"
+    if lost > CHECKPOINT_EVERY:
+        return f"{lost} updates were lost, with a checkpoint after every {CHECKPOINT_EVERY}"
     return ""
 
 
@@ -128,12 +132,17 @@ def _is_fault(event: Event, kind: str) -> bool:
     return event["kind"] == "fault" and event["fault"] == kind
 
 
-def _num_faults(events: list[Event]) -> int:
-    return sum(event["kind"] == "fault" for event in events)
+def _number(events: list[Event], kind: str) -> int:
+    return sum(event["kind"] == kind for event in events)
 
 
 def _updates_lost(events: list[Event], mark: int) -> int:
-    """How often an update with the number of an earlier one was made."""
-    before = max((e["update"] for e in events[:mark] if e["kind"] == "trained"), default=0)
-    again = [e["update"] for e in events[mark:] if e["kind"] == "trained" and e["update"] <= before]
-    return len(again)
+    """How far the first update that was made after a learner's death went back."""
+    deaths = [n for n, event in enumerate(events) if n >= mark and _is_fault(event, "learner")]
+    if not deaths:
+        return 0
+    before, since = (
+        [event["update"] for event in part if event["kind"] == "trained"]
+        for part in (events[: deaths[0]], events[deaths[0] :])
+    )
+    return max(0, before[-1] + 1 - since[0]) if before and since else 0

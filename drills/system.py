@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import psutil
 
+from cluster.ray_settings import LOCAL
 from core.metrics import read_lines
 from drills import orders
 from drills.record import Event, Record
@@ -49,6 +50,8 @@ class System:
         self._orders = Path(tempfile.mkdtemp(prefix="orders-", dir=folder))
         self._family: dict[int, psutil.Process] = {}
         self._shared_memory: set[str] = set()
+        self.ordered_s = 0.0
+        """When the last order was read."""
         self.open_ports: set[tuple[str, int]] = set()
         """Every address and port that a process of the run listened on when looked at."""
         self.without_token: set[str] = set()
@@ -57,7 +60,8 @@ class System:
     def __enter__(self) -> Self:
         root = str(Path(__file__).resolve().parents[1])
         path = os.pathsep.join(filter(None, (f"{root}/drills/sabotage", root, os.environ.get("PYTHONPATH"))))
-        environment = {**os.environ, **SECRETS, "PYTHONPATH": path, orders.VARIABLE: str(self._orders)}
+        inherited = {name: value for name, value in os.environ.items() if name not in LOCAL}
+        environment = {**inherited, **SECRETS, "PYTHONPATH": path, orders.VARIABLE: str(self._orders)}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "cli.main", "train", *self._words],
@@ -130,11 +134,13 @@ class System:
         pid = self.process.pid if kind == "driver" else self.pids(kind)[0]
         orders.give(self._orders, pid, name, **arguments)
         self.wait_for(lambda: orders.is_taken(self._orders, pid), f"order {name} was read", 60.0)
+        self.ordered_s = time.monotonic()
 
     def look_around(self) -> None:
         """Remember every process, shared memory and port of the run."""
         with suppress(psutil.NoSuchProcess):
-            for member in psutil.Process(self.process.pid).children(recursive=True):
+            driver = psutil.Process(self.process.pid)
+            for member in [driver, *driver.children(recursive=True)]:
                 self._family.setdefault(member.pid, member)
         for member in list(self._family.values()):
             with suppress(psutil.Error):

@@ -158,13 +158,13 @@ class WorkerProcess:
 
 def _launch(connection_fd: int, frames_fd: int) -> subprocess.Popen[bytes]:
     """A fresh interpreter: no fork of threads, GL or CUDA, and no import of the owner's main module, which
-    may be Ray's.
+    may be Ray's. It draws on any GPU, by EGL's count; robosuite would insist on one that CUDA is to see.
     """
     root = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-m", "envs.worker", str(connection_fd), str(frames_fd), str(os.getpid())],
-        env=os.environ | ONE_THREAD | {"PYTHONPATH": path},
+        env=os.environ | ONE_THREAD | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""},
         stdin=subprocess.DEVNULL,
         pass_fds=(connection_fd, frames_fd),
     )

@@ -32,7 +32,7 @@ from core import settings
 from core.config import Config, CriticKind
 from core.types import RewardScores, Start, StateSource, TrajectoryChunk
 from experiments.gradients import Sketch, figures
-from experiments.rows import BASE, Row, save_rows
+from experiments.rows import BASE, Row, load_rows, save_rows
 from learner.advantages import explained_variance
 from learner.batch import Batch, build_batch
 from learner.build import build_learner
@@ -77,7 +77,9 @@ def main() -> None:
     proximal = with_values_of_others(proximal, batch, config, learner.critic.dim)
     found = judge(config, batch, proximal, sketched_gradients(learner, batch, proximal))
     print("\n".join(table(found)))
-    save_rows(RESULTS, found)
+    asked = {"words": args.words, "episodes": args.episodes}
+    others = [row for row in load_rows(RESULTS) if {name: row[name] for name in asked} != asked]
+    save_rows(RESULTS, [*others, *(row | asked for row in found)])
 
 
 def played(config: Config, number: int) -> Iterator[TrajectoryChunk]:

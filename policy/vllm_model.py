@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import BatchFeature
@@ -23,6 +24,7 @@ from vllm.multimodal.processing import (
     BaseDummyInputsBuilder,
     BaseMultiModalProcessor,
     BaseProcessingInfo,
+    ProcessorInputs,
     PromptIndexTargets,
     PromptInsertion,
 )
@@ -75,16 +77,21 @@ class FrameDummies(BaseDummyInputsBuilder[FrameInfo]):
     def get_dummy_mm_data(
         self, seq_len: int, mm_counts: Mapping[str, int], mm_options: Any
     ) -> dict[str, Any]:
-        height, width, _ = self.info.get_hf_config().view_shape
-        return {
-            "image": self._get_dummy_images(width=width, height=height, num_images=mm_counts.get("image", 0))
-        }
+        frame = np.zeros(self.info.get_hf_config().view_shape, np.uint8)
+        return {"image": [frame] * mm_counts.get("image", 0)}
 
 
 class FrameProcessor(BaseMultiModalProcessor[FrameInfo]):
     """uint8 frames pass unchanged (the model normalises them); their placeholders follow BOS."""
 
     requires_tokenizer = False
+
+    def get_dummy_inputs(self, *args: Any, **kwargs: Any) -> ProcessorInputs:
+        """On a GPU vLLM begins with these; without a tokenizer they would lack BOS, which frames follow."""
+        inputs = super().get_dummy_inputs(*args, **kwargs)
+        config = self.info.get_hf_config()
+        inputs.prompt = [to_engine_id(config, config.bos_token_id)]
+        return inputs
 
     def _call_hf_processor(self, hf_data: Mapping[str, Any], hf_kwargs: Mapping[str, object]) -> BatchFeature:
         frames = [torch.tensor(frame, dtype=torch.uint8) for frame in hf_data["images"]]

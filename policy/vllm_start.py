@@ -17,7 +17,9 @@ from policy.configuration import ARCHITECTURE, OpenVLAConfig
 from policy.vllm_layout import max_sequence_tokens
 
 MAX_BATCHED_TOKENS = 16384
-CPU_BLOCK_TOKENS = 32
+BLOCK_TOKENS = 32
+CPU_ARGUMENTS = {"enforce_eager": True}
+"""No compilation."""
 
 
 def start_vllm(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> Any:
@@ -33,8 +35,9 @@ def start_vllm(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> Any
 
     register()
     _let_vllm_scan_llvmlite()
-    arguments = _gpu_arguments(config) if on_gpu else _cpu_arguments(policy, config)
-    return LLMEngine.from_engine_args(EngineArgs(**_arguments(folder, policy, config), **arguments))
+    arguments = _arguments(folder, policy, config)
+    arguments |= {"gpu_memory_utilization": config.gpu_memory_fraction} if on_gpu else CPU_ARGUMENTS
+    return LLMEngine.from_engine_args(EngineArgs(**arguments))
 
 
 def _prepare_environment(on_gpu: bool) -> None:
@@ -44,6 +47,8 @@ def _prepare_environment(on_gpu: bool) -> None:
         "VLLM_USE_V2_MODEL_RUNNER": "0",
         "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # torch has looked for GPUs: no fork after that
+        "TRITON_F32_DEFAULT": "ieee",  # float32 is float32, as in the learner
     }
     if not on_gpu:
         # One thread: OMP threads that spin on busy cores make a step ten times slower.
@@ -81,6 +86,11 @@ def _arguments(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> dic
         "max_model_len": length,
         "max_num_batched_tokens": max(length, min(config.max_num_seqs * length, MAX_BATCHED_TOKENS)),
         "tensor_parallel_size": config.tensor_parallel_size,
+        # Without a word from us vLLM asks Ray for its workers' GPUs, within the one bundle that we are given.
+        "distributed_executor_backend": "mp" if config.tensor_parallel_size > 1 else None,
+        "block_size": BLOCK_TOKENS,
+        # Measured, as vLLM would do it, what a learner on the same GPU takes meanwhile would count as ours.
+        "kv_cache_memory_bytes": _cache_bytes(policy, config),
         "worker_extension_cls": "policy.vllm_weights.AdapterWorker",
         "skip_tokenizer_init": True,
         "generation_config": "vllm",
@@ -94,18 +104,11 @@ def _arguments(folder: Path, policy: OpenVLAConfig, config: EngineConfig) -> dic
     }
 
 
-def _gpu_arguments(config: EngineConfig) -> dict[str, Any]:
-    return {"gpu_memory_utilization": config.gpu_memory_fraction}
-
-
-def _cpu_arguments(policy: OpenVLAConfig, config: EngineConfig) -> dict[str, Any]:
-    """No compilation, and a cache that just holds `max_num_seqs` of the longest sequences."""
+def _cache_bytes(policy: OpenVLAConfig, config: EngineConfig) -> int:
+    """Of a worker's keys and values: they just hold `max_num_seqs` of the longest sequences."""
     text = policy.language
-    num_blocks = config.max_num_seqs * (max_sequence_tokens(policy) // CPU_BLOCK_TOKENS + 2)
+    num_blocks = config.max_num_seqs * (max_sequence_tokens(policy) // BLOCK_TOKENS + 2)
+    heads = -(-text.num_key_value_heads // config.tensor_parallel_size)
     head_dim = text.hidden_size // text.num_attention_heads
-    token_bytes = 2 * 4 * text.num_hidden_layers * text.num_key_value_heads * head_dim
-    return {
-        "enforce_eager": True,
-        "block_size": CPU_BLOCK_TOKENS,
-        "kv_cache_memory_bytes": num_blocks * CPU_BLOCK_TOKENS * token_bytes,
-    }
+    number_bytes = getattr(torch, config.dtype).itemsize
+    return num_blocks * BLOCK_TOKENS * 2 * number_bytes * text.num_hidden_layers * heads * head_dim

@@ -53,18 +53,21 @@ class MergedWeights:
 
     @torch.no_grad()
     def serve(self, scale: float, factors: Factors) -> None:
-        """Rewrite every parameter that the adapter covers; adapters of one policy cover the same ones."""
-        deltas: dict[str, list[Delta]] = {}
+        """Rewrite every parameter that the adapter covers; adapters of one policy cover the same ones.
+
+        One after the other: the float32 products of all together are twice as large as a bfloat16 policy.
+        """
+        parts: dict[str, list[tuple[str | int | None, np.ndarray, np.ndarray]]] = {}
         for module, (factor_a, factor_b) in factors.items():
             parent, leaf = module.rsplit(".", 1)
             if leaf == "lm_head":
                 factor_b = factor_b[self._action_ids.start : self._action_ids.stop]
             name, part = PACKED.get(leaf, (leaf, None))
             name = f"{parent}.{name}.weight"
-            delta = _product(factor_a, factor_b, scale, self._served[name].device)
-            deltas.setdefault(name, []).append((part, delta))
-        for name, parts in deltas.items():
-            self._rewrite(name, parts)
+            parts.setdefault(name, []).append((part, factor_a, factor_b))
+        for name, of_name in parts.items():
+            device = self._served[name].device
+            self._rewrite(name, [(part, _product(a, b, scale, device)) for part, a, b in of_name])
 
     def _rewrite(self, name: str, parts: list[Delta]) -> None:
         parameter = self._served[name]

@@ -52,6 +52,12 @@ if [ "$(cat .venv/.setup-stamp 2>/dev/null)" = "$stamp" ]; then
     exit 0
 fi
 
+if [ "$VLARL_EXTRA" = gpu ]; then
+    headers=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
+    { command -v gcc >/dev/null && [ -f "$headers/Python.h" ]; } ||
+        say "vLLM compiles when it runs: it will need gcc and Python's headers (Debian: gcc python3.11-dev)"
+fi
+
 # --- install ------------------------------------------------------------------------------------
 say "installing the $VLARL_EXTRA packages into .venv (3.5 GB on disk, half a minute to some minutes as the network is)"
 rm -f .venv/.setup-stamp

@@ -37,7 +37,8 @@ class End:
     has crashed it after the last test had passed. That commands end well is tested on commands.
     """
 
-    status = 0
+    status = 1
+    """Of a session that did not even begin."""
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.status = int(exitstatus)

@@ -163,8 +163,8 @@ def test_close_ends_the_engine(serving: Serving, engine: FakeEngine) -> None:
 
 @pytest.fixture
 def gathering(engine: FakeEngine, crashes: list[BaseException]) -> Serving:
-    """Waits for three requests, at most half a second."""
-    return Serving(engine, on_crash=crashes.append, gather_s=0.5, enough=3)  # type: ignore[arg-type]
+    """Waits for three requests, at most three seconds."""
+    return Serving(engine, on_crash=crashes.append, gather_s=3.0, enough=3)  # type: ignore[arg-type]
 
 
 def test_requests_are_gathered_until_there_are_enough(gathering: Serving) -> None:
@@ -176,18 +176,18 @@ def test_requests_are_gathered_until_there_are_enough(gathering: Serving) -> Non
     gathering.act(requests(3)).result(5)
     assert first.done()
     assert second.done()
-    assert time.monotonic() - asked < 0.4
+    assert time.monotonic() - asked < 2.5
 
 
 def test_a_lonely_request_waits_no_longer_than_it_was_told(gathering: Serving) -> None:
     gathering.update(adapter(1)).result(5)
     asked = time.monotonic()
-    gathering.act(requests(1)).result(5)
-    assert 0.4 < time.monotonic() - asked < 3
+    gathering.act(requests(1)).result(30)
+    assert 2.5 < time.monotonic() - asked < 30
 
 
 def test_gathering_does_not_delay_new_weights(gathering: Serving) -> None:
     gathering.update(adapter(1)).result(5)
     waiting = gathering.act(requests(1))
-    gathering.update(adapter(2)).result(0.3)
+    gathering.update(adapter(2)).result(2.5)
     assert waiting.result(5)[0].version == 2

@@ -372,7 +372,7 @@ def test_what_was_judged_is_not_judged_again_and_what_was_not_is(tmp_path: Path)
 @pytest.mark.parametrize("slow_turns", [0, 500])
 def test_a_time_limit_ends_the_run_in_good_order(tmp_path: Path, slow_turns: int) -> None:
     """An update that was under way is concluded: what is saved is what was published and judged."""
-    words = ["run.num_updates=1000000", "run.max_minutes=0.005"]
+    words = ["run.num_updates=1000000", "run.max_minutes=0.02"]
     harness = Harness(tmp_path, words, evaluation=2, learner=FakeLearner(slow_turns=slow_turns))
     assert harness.controller.run()
     assert not harness.learner.is_busy

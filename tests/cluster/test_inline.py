@@ -8,6 +8,7 @@ import pytest
 
 from cli.main import main
 from core.metrics import read_lines
+from drills.__main__ import make_reward_model
 
 INLINE = ["run.mode=inline", "env.envs_per_actor=1", "env.workers_per_actor=1", "critic.warmup_updates=1"]
 VARYING = (
@@ -52,14 +53,46 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     output = capsys.readouterr().out
     assert re.search(r"update 4/4 \| success .* env-steps/s \| .* decisions/s \| lag .* \| kl .* ETA", output)
     assert "greedy success" in output
-    assert main(["train", *words, "run.name=parts", "run.num_updates=2"]) == 0
-    assert main(["train", "--resume", str(tmp_path / "parts"), "run.num_updates=4"]) == 0
+    assert main(["train", "--or-resume", *words, "run.name=parts", "run.num_updates=2"]) == 0
+    assert main(["train", "--or-resume", *words, "run.name=parts", "run.num_updates=4"]) == 0
+    assert [event["update"] for event in events(tmp_path / "parts", "resumed")] == [2]
     whole, parts = lines(tmp_path / "whole"), lines(tmp_path / "parts")
     assert [line["update"] for line in parts] == [1, 2, 3, 4]
     assert parts == whole
     assert whole[-1]["weights/probe_change"] > 0  # something was learned, and arrived
     assert whole[-1]["weights/probe_error"] < 1e-5
     assert_documented(whole[-1] | whole[0])
+    assert_judged_by_what_it_never_saw(tmp_path / "parts")
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_reward_model_scores_every_chunk_and_pays(short_run: list[str], tmp_path: Path) -> None:
+    """Potentials are paid as the learner sees it: with the same scores, another scale is another return."""
+    words = [*short_run, *INLINE, "eval.before=false", "run.num_updates=1", "env.tasks=[0]"]
+    scored = [*words, f"reward.checkpoint={make_reward_model(tmp_path / 'model')}"]
+    assert main(["train", *words, "run.name=without"]) == 0
+    assert main(["train", *scored, "run.name=little", "reward.scale=0.1"]) == 0
+    assert main(["train", *scored, "run.name=much", "reward.scale=0.4"]) == 0
+    ((without,), (little,), (much,)) = (lines(tmp_path / name) for name in ("without", "little", "much"))
+    assert 0 < little["reward/score"] == much["reward/score"] < 1
+    assert little["reward/chunks_unscored"] == 0
+    assert without["learner/return"] == 0
+    assert much["learner/return"] == pytest.approx(4 * little["learner/return"], rel=1e-3)
+    assert little["learner/return"] != 0
+    assert_documented(little)
+
+
+def events(run: Path, kind: str) -> list[dict[str, Any]]:
+    return [event for event in read_lines(run / "events.jsonl") if event["kind"] == kind]
+
+
+def assert_judged_by_what_it_never_saw(run: Path) -> None:
+    practised = {event["start"] for event in events(run, "episode")}
+    judged = {episode["start"] for event in events(run, "evaluation") for episode in event["episodes"]}
+    assert practised
+    assert judged
+    assert all("/fresh-" in start for start in practised)
+    assert all("/published-" in start for start in judged)
 
 
 def assert_documented(names: dict[str, Any]) -> None:

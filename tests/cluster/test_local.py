@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from core.metrics import read_lines
+from drills.__main__ import make_reward_model
 from tests.cluster.processes import PATIENCE_S, descendant, train, trained_slots, updates, wait_for
 
 LOCAL = [
@@ -22,9 +23,11 @@ RESUMABLE = 75
 
 
 def test_a_run_from_start_to_end(short_run: list[str], tmp_path: Path) -> None:
-    with train(tmp_path, [*short_run, *LOCAL, "run.name=one", "run.num_updates=3"]) as process:
+    model = f"reward.checkpoint={make_reward_model(tmp_path / 'model')}"
+    with train(tmp_path, [*short_run, *LOCAL, model, "run.name=one", "run.num_updates=3"]) as process:
         assert process.wait(PATIENCE_S) == 0, (tmp_path / "log.txt").read_text()
     lines = updates(tmp_path / "one")
+    assert all(line["reward/score"] > 0 and line["reward/chunks_unscored"] == 0 for line in lines)
     assert [line["update"] for line in lines] == [1, 2, 3]
     assert all(line["learner/lag_max"] <= 2 for line in lines)
     assert all(line["weights/probe_error"] < 1e-4 for line in lines)
@@ -83,9 +86,22 @@ def test_everything_killed_in_turn_and_the_run_completes(short_run: list[str], t
     assert all(line["learner/lag_max"] <= 2 for line in updates(run))
     slots = trained_slots(run)
     assert len(set(slots)) == len(slots)
+    assert_at_most_one_update_lost(run)
     with train(tmp_path, ["--resume", str(run), f"run.num_updates={last['update'] + 1}"]) as process:
         assert process.wait(PATIENCE_S) == 0
     assert len(updates(run)) == last["update"] + 1
+
+
+def assert_at_most_one_update_lost(run: Path) -> None:
+    """With the learner, where every update has its checkpoint."""
+    events = list(read_lines(run / "events.jsonl"))
+    (death,) = (n for n, event in enumerate(events) if event.get("fault") == "learner")
+    before, since = (
+        [event["update"] for event in part if event["kind"] == "trained"]
+        for part in (events[:death], events[death:])
+    )
+    assert before[-1] >= 2
+    assert since[0] >= before[-1]
 
 
 @pytest.mark.slow

@@ -187,8 +187,8 @@ SHIMS = {
     "ray": 'until [ "$1" = -- ]; do shift; done\nshift\n"$@"',
     "python": (
         'echo "python $*" >>"$RECORD"\n'
-        'echo "token ${#RAY_AUTH_TOKEN} $RAY_AUTH_MODE" >>"$RECORD"\n'
         'trap "echo checkpoint >>$RECORD; exit 75" TERM\n'
+        'echo "token ${#RAY_AUTH_TOKEN} $RAY_AUTH_MODE" >>"$RECORD"\n'
         'if [ -n "${ENDS_WITH:-}" ]; then exit "$ENDS_WITH"; fi\n'
         "while true; do sleep 0.05; done"
     ),

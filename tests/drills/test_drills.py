@@ -121,10 +121,25 @@ def test_whole_again_means_every_environment_that_was_touched_has_played(
 
 @pytest.mark.parametrize(("timed", "failure"), [(True, "took 2 s, not 1"), (False, "")])
 def test_late_is_a_failure_where_time_counts(timed: bool, failure: str) -> None:
-    assert phases._verdict(drill(None), 2.0, 0, timed=timed) == failure
-    assert phases._verdict(drill(None), 0.5, 0, timed=timed) == ""
-    assert phases._verdict(drill(None), 0.5, 1, timed=timed) == "1 parts were restarted"
-    assert phases._verdict(drill("environment"), 0.5, 1, timed=timed) == ""
+    assert phases._verdict(drill(None), 2.0, [], 0, timed=timed) == failure
+    assert phases._verdict(drill(None), 0.5, [], 0, timed=timed) == ""
+
+
+def test_what_was_to_break_nothing_restarts_and_drops_nothing() -> None:
+    broken = [fault("replica", 0), {"kind": "dropped"}, fault("replica", 0)]
+    said = phases._verdict(drill(None), 0.5, broken, 0, timed=False)
+    assert said == "2 parts were restarted, 1 episodes dropped"
+    assert phases._verdict(drill(None), 0.5, broken, 3, timed=False) == ""
+    assert phases._verdict(drill("replica"), 0.5, broken, 0, timed=False) == ""
+
+
+@pytest.mark.parametrize(("again", "lost"), [(8, 0), (7, 1), (6, 2), (1, 7)])
+def test_a_dead_learner_goes_back_one_checkpoint_at_most(again: int, lost: int) -> None:
+    made = [{"kind": "trained", "update": update} for update in range(1, 8)]
+    events = [*made, fault("learner", 0), {"kind": "trained", "update": again}]
+    assert phases._updates_lost(events, 5) == lost
+    said = phases._verdict(drill("learner"), 0.5, events, 5, timed=False)
+    assert bool(said) is (lost > 1)
 
 
 def test_a_rate_does_not_depend_on_where_its_window_opens() -> None:

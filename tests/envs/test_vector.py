@@ -294,7 +294,7 @@ def test_no_exit_code_is_made_up_where_somebody_else_takes_them() -> None:
 
 
 def test_a_hung_worker_is_killed_at_its_deadline_and_others_go_on() -> None:
-    with make_fake(4, 2, step_timeout_s=1.0) as pool:
+    with make_fake(4, 2, step_timeout_s=3.0) as pool:
         for env in range(4):
             reset(pool, env, start())
         pid = pool.worker_pid(0)
@@ -303,7 +303,7 @@ def test_a_hung_worker_is_killed_at_its_deadline_and_others_go_on() -> None:
         pool.step(0, command(fakes.HANG))
         assert step(pool, 1, STILL).info["num_steps"] == 1
         assert failures(events_of(pool, 2)) == {0: FailureKind.HUNG, 2: FailureKind.HUNG}
-        assert 1.0 <= time.monotonic() - began_s < 5.0
+        assert 3.0 <= time.monotonic() - began_s < 15.0
         assert not psutil.pid_exists(pid)
         pool.restart(2)
         assert reset(pool, 2, start()).info["num_steps"] == 0

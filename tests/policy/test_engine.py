@@ -10,6 +10,7 @@ from core.config import EngineConfig
 from core.types import Decision, Observation
 from policy.checkpoint import Policy
 from policy.engine import Engine
+from policy.vllm_layout import num_image_tokens
 from tests.policy.conftest import TEMPERATURE
 from tests.policy.scoring import (
     RandomAdapters,
@@ -33,6 +34,17 @@ def test_logprobs_are_the_learners(engine: Engine, micro: Policy, observations: 
     decisions = engine.act(observations)
     expected = learner_logprobs(micro, observations, decisions, temperature=TEMPERATURE)
     np.testing.assert_allclose(engine_logprobs(decisions), expected, atol=TOLERANCE, rtol=0)
+
+
+def test_vllm_can_measure_with_dummies_as_it_does_on_a_gpu(engine: Engine, micro: Policy) -> None:
+    """On a CPU it never asks for them."""
+    from vllm.multimodal import MULTIMODAL_REGISTRY
+
+    processor = MULTIMODAL_REGISTRY.create_processor(engine._vllm.model_config)
+    inputs = processor.get_dummy_mm_inputs({"image": 1})
+    assert inputs["mm_kwargs"]["image"][0]["frames"].data.shape == micro.config.view_shape
+    (place,) = inputs["mm_placeholders"]["image"]
+    assert (place.offset, place.length) == (1, num_image_tokens(micro.config))
 
 
 def test_only_action_ids_are_sampled(engine: Engine, micro: Policy, observations: list[Observation]) -> None:
