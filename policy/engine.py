@@ -4,7 +4,6 @@ Requests from many callers share its batches: `submit` at any time, `step` retur
 adapter is swapped in between two decisions, never under one: every decision comes from exactly one version.
 """
 
-import time
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -57,9 +56,8 @@ class Engine:
         self._running: dict[str, _Request] = {}
         self._pending: Adapter | None = None
         self._served: Adapter | None = None
-        self._num_decisions = self._num_updates = 0
-        self._busy_s = self._update_s = 0.0
         self._vllm = start_vllm(folder, self._config, config)
+        self._warm_up()
 
     @property
     def version(self) -> int:
@@ -81,15 +79,9 @@ class Engine:
 
     def step(self) -> list[tuple[Any, Decision]]:
         """Advance every running decision by one token; returns those that are complete."""
-        started = time.perf_counter()
         self._swap_if_idle()
         self._admit()
-        if not self._running:
-            return []
-        finished = [self._decision(output) for output in self._vllm.step()]
-        self._num_decisions += len(finished)
-        self._busy_s += time.perf_counter() - started
-        return finished
+        return [self._decision(output) for output in self._vllm.step()] if self._running else []
 
     def act(self, observations: list[Observation], greedy: bool = False) -> list[Decision]:
         """Decide on all of these and wait for it; for callers without a loop of their own."""
@@ -111,22 +103,17 @@ class Engine:
         self._pending = adapter
         self._swap_if_idle()
 
-    def stats(self) -> dict[str, float]:
-        """Totals since the start, and what is in flight now."""
-        return {
-            "decisions": self._num_decisions,
-            "busy_s": self._busy_s,
-            "running": len(self._running),
-            "waiting": len(self._waiting),
-            "updates": self._num_updates,
-            "update_s": self._update_s,
-            "version": self.version,
-        }
-
     def close(self) -> None:
         """Stop vLLM and give its memory back. It ends every other engine of this process too."""
         self._vllm.engine_core.shutdown()
         del self._vllm
+
+    def _warm_up(self) -> None:
+        """What is compiled for the first decision is not to delay a run's, which has a time limit."""
+        frame = np.zeros(self._config.view_shape, np.uint8)
+        self.submit("warm up", Observation(frame=frame, instruction="warm up"), seed=0)
+        while self.num_waiting:
+            self.step()
 
     def _refuse(self, observation: Observation) -> None:
         shape, frame = self._config.view_shape, observation.frame
@@ -149,13 +136,10 @@ class Engine:
     def _swap_if_idle(self) -> None:
         if self._pending is None or self._running:
             return
-        started = time.perf_counter()
         adapter, self._pending = self._pending, None
         scale = adapter.alpha / adapter.rank
         self._vllm.collective_rpc("merge_adapter", args=(scale, factors_of(adapter)))
         self._served = adapter
-        self._num_updates += 1
-        self._update_s += time.perf_counter() - started
 
     def _admit(self) -> None:
         while self._waiting and self._pending is None and len(self._running) < self._max_running:

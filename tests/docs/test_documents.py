@@ -13,7 +13,7 @@ from learner.metrics import METRICS as LEARNER_METRICS
 
 CODE = ("core", "envs", "policy", "reward", "learner", "actors", "cluster", "dashboard", "cli", "scripts")
 NOT_OURS = {  # messages of vLLM, torch, the system and Ray
-    "No available memory for the cache blocks",
+    "is less than desired GPU memory utilization",
     "CUDA out of memory",
     "No space left on device",
     "Unauthorized: Missing authentication token",

@@ -104,15 +104,6 @@ def test_a_seed_decides_the_sample(engine: Engine, observations: list[Observatio
     assert (done["other"].tokens != alone.tokens).any()
 
 
-def test_statistics_count_what_is_done(engine: Engine, observations: list[Observation]) -> None:
-    before = engine.stats()
-    engine.act(observations)
-    after = engine.stats()
-    assert after["decisions"] - before["decisions"] == len(observations)
-    assert after["busy_s"] > before["busy_s"]
-    assert after["running"] == after["waiting"] == 0
-
-
 @pytest.mark.parametrize("damage", ["size", "dtype", "length"])
 def test_bad_observations_are_refused(engine: Engine, observations: list[Observation], damage: str) -> None:
     good = observations[0]
