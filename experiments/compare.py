@@ -15,9 +15,18 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
-from scipy.stats import ttest_ind
 
-from experiments.rows import Row, load_rows, points, practice, save_rows, train
+from experiments.rows import (
+    Row,
+    in_points,
+    load_rows,
+    mean_and_spread,
+    points,
+    practice,
+    save_rows,
+    train,
+    welch,
+)
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
@@ -77,43 +86,37 @@ def table(rows: list[Row]) -> list[str]:
         "| variant | by seed, % | mean ± standard deviation | against `full`, points |",
         "|---|---|---|---|",
     ]
-    full = _percents(rows, "full")
+    full = _rates(rows, "full")
     for name in (*GIVEN, *VARIANTS):
-        found = _percents(rows, name)
+        found = _rates(rows, name)
         if found:
-            by_seed = ", ".join(f"{percent:.0f}" for percent in found)
+            by_seed = ", ".join(f"{100 * rate:.0f}" for rate in found)
             against = "" if name == "full" or not full else difference_of_means(full, found)
-            lines.append(f"| {name} | {by_seed} | {_mean(found)} | {against} |")
+            lines.append(f"| {name} | {by_seed} | {mean_and_spread(found)} | {against} |")
     return lines
 
 
 def difference_of_means(before: list[float], after: list[float]) -> str:
-    """In points, with Welch's 95 % interval: a run is one observation, however many episodes judge it."""
-    found = f"{np.mean(after) - np.mean(before):+.0f}"
+    """In points: a run is one observation, however many episodes judge it."""
+    found = float(np.mean(after) - np.mean(before))
     if min(len(before), len(after)) < 2:
-        return found
-    interval = ttest_ind(after, before, equal_var=False).confidence_interval()
-    return f"{found} ({interval.low:+.0f} to {interval.high:+.0f})"
+        return f"{100 * found:+.0f}"
+    return in_points(found, welch(before, after))
 
 
-def _mean(percents: list[float]) -> str:
-    spread = f" ± {np.std(percents, ddof=1):.0f}" if len(percents) > 1 else ""
-    return f"{np.mean(percents):.0f}{spread}"
-
-
-def _percents(rows: list[Row], name: str) -> list[float]:
+def _rates(rows: list[Row], name: str) -> list[float]:
     """Of every last evaluation."""
     ends = [row["points"][-1] for row in rows if row["variant"] == name]
-    return [100 * end["successes"] / end["episodes"] for end in ends]
+    return [end["successes"] / end["episodes"] for end in ends]
 
 
 def _draw(rows: list[Row]) -> None:
     """Left: success in practice, mean of the seeds and least to most. Right: where each ended."""
-    shown = [name for name in (*reversed(VARIANTS), *reversed(GIVEN)) if _percents(rows, name)]
+    shown = [name for name in (*reversed(VARIANTS), *reversed(GIVEN)) if _rates(rows, name)]
     figure, (learning, judged) = plt.subplots(1, 2, figsize=(10, 2 + 0.3 * len(shown)), layout="constrained")
     for height, name in enumerate(shown):
         color = "gray" if name in GIVEN else f"C{list(VARIANTS).index(name)}"
-        found = _percents(rows, name)
+        found = [100 * rate for rate in _rates(rows, name)]
         judged.plot([min(found), max(found)], [height, height], color=color, linewidth=7, alpha=0.25)
         judged.plot(found, [height] * len(found), "o", color=color)
         judged.plot(np.mean(found), height, "|", color=color, markersize=16)

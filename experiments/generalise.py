@@ -1,6 +1,6 @@
 """Is what a policy gained by reinforcement learning still there where training never was?
 
-    python -m experiments.generalise runs/demo-…        what `make demo` left; several runs are pooled
+    python -m experiments.generalise runs/demo-…        what `make demo` left; several runs in one table
     python -m experiments.generalise                    only the table of all that have been judged so far
 
 In: run folders. Out: experiments/generalisation.json (a row a policy and shift, written when it is judged), a
@@ -15,12 +15,12 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
+from statistics import mean
 
 from core.config import Config, Shift
 from core.runfolder import RunFolder
-from experiments.rows import Row, difference, load_rows, rate, save_rows
+from experiments.rows import Row, in_points, load_rows, mean_and_spread, newcombe, rate, save_rows, welch
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "generalisation.json"
@@ -101,23 +101,37 @@ def by_start(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def table(rows: list[Row]) -> list[str]:
-    """Markdown: both rates with Wilson intervals, and their difference with its 95 % interval."""
-    lines = ["| shift | before | after | gain, points |", "|---|---|---|---|"]
+    """Markdown: before with Wilson's interval, after by run, and the difference with its 95 % interval."""
+    lines = ["| shift | before | after | by run, % | gain, points |", "|---|---|---|---|---|"]
     for shift in Shift:
         judged = [row for row in rows if row["shift"] == shift.value]
-        before = _pooled(row for row in judged if not row["run"])
-        after = _pooled(row for row in judged if row["run"])
-        if before[1] and after[1]:
-            lines.append(
-                f"| {shift.value} | {rate(*before)} | {rate(*after)} | {difference(before, after)} |"
-            )
+        before = [_counts(row) for row in judged if not row["run"]]
+        after = [_counts(row) for row in judged if row["run"]]
+        if before and after:
+            rates = [successes / number for successes, number in after]
+            by_run = ", ".join(f"{100 * found:.0f}" for found in rates)
+            cells = (rate(*before[0]), f"{mean_and_spread(rates)} %", by_run, _gain(before[0], after))
+            lines.append(f"| {shift.value} | {' | '.join(cells)} |")
     return lines
 
 
-def _pooled(rows: Iterable[Row]) -> tuple[int, int]:
-    """Successes and episodes."""
-    found = [(row["successes"], row["episodes"]) for row in rows]
-    return sum(successes for successes, _ in found), sum(episodes for _, episodes in found)
+def _gain(before: tuple[int, int], after: list[tuple[int, int]]) -> str:
+    """The interval counts runs, where that is the wider one, or else episodes.
+
+    Runs of the same settings differ by more than their episodes do; a few may be alike all the same.
+    """
+    rates = [successes / number for successes, number in after]
+    pooled = sum(successes for successes, _ in after), sum(number for _, number in after)
+    intervals = [newcombe(before, pooled)]
+    if len(set(rates)) > 1:
+        successes, number = before
+        intervals.append(welch([1.0] * successes + [0.0] * (number - successes), rates))
+    gain = mean(rates) - before[0] / before[1]
+    return in_points(gain, max(intervals, key=lambda interval: interval[1] - interval[0]))
+
+
+def _counts(row: Row) -> tuple[int, int]:
+    return row["successes"], row["episodes"]
 
 
 if __name__ == "__main__":

@@ -72,4 +72,4 @@ def test_the_interval_of_a_difference_is_welchs() -> None:
     """Means 2 and 6, variances 1 and 4, of three each: standard error (1/3 + 4/3)^(1/2) = 1.291, and
     (5/3)^2 / ((1/3)^2 / 2 + (4/3)^2 / 2) = 2.94 degrees of freedom, for which t is 3.22: 4 ± 4.16.
     """
-    assert difference_of_means([1, 2, 3], [4, 6, 8]) == "+4 (-0 to +8)"
+    assert difference_of_means([0.01, 0.02, 0.03], [0.04, 0.06, 0.08]) == "+4 (-0 to +8)"

@@ -1,9 +1,11 @@
 """The table of what is left of a gain where training never was."""
 
+import re
 import shlex
 from pathlib import Path
 
 import pytest
+from scipy.stats import t as students_t
 
 from core import settings
 from core.runfolder import RunFolder
@@ -55,13 +57,26 @@ def test_what_was_judged_otherwise_has_a_table_of_its_own() -> None:
     }
 
 
-def test_seeds_are_pooled_and_differences_have_newcombe_s_interval() -> None:
+def judged(run: str, shift: str, successes: int, episodes: int) -> Row:
+    return {"run": run, "shift": shift, "successes": successes, "episodes": episodes}
+
+
+def test_the_gain_of_one_run_has_newcombe_s_interval() -> None:
     # Newcombe 1998, table II, method 10: 56 of 70 against 48 of 80 differ by 0.2 (0.0524 to 0.3339).
-    rows = [
-        {"run": "", "shift": "camera", "successes": 48, "episodes": 80},
-        {"run": "seed-0", "shift": "camera", "successes": 26, "episodes": 35},
-        {"run": "seed-1", "shift": "camera", "successes": 30, "episodes": 35},
-        {"run": "", "shift": "light", "successes": 1, "episodes": 80},
-    ]
+    rows = [judged("", "camera", 48, 80), judged("seed-0", "camera", 56, 70), judged("", "light", 1, 80)]
     (line,) = table(rows)[2:]
-    assert line == "| camera | 48 of 80, 60 % (49-70) | 56 of 70, 80 % (69-88) | +20 (+5 to +33) |"
+    assert line == "| camera | 48 of 80, 60 % (49-70) | 80 % | 80 | +20 (+5 to +33) |"
+
+
+def test_the_gain_of_several_runs_counts_runs_where_they_differ_by_more_than_chance() -> None:
+    """Before: mean 0.6, variance 0.24 * 80 / 79 over 80. After: mean 0.8, variance 0.02 over 2. Standard
+    error (0.00304 + 0.01)^(1/2) = 0.1142, 0.1304^2 / (0.0304^2 / 79 + 0.1^2) = 1.70 degrees of freedom.
+    """
+    start = judged("", "camera", 48, 80)
+    (apart,) = table([start, judged("a", "camera", 63, 90), judged("b", "camera", 81, 90)])[2:]
+    assert apart.startswith("| camera | 48 of 80, 60 % (49-70) | 80 ± 14 % | 70, 90 | +20 (")
+    low, high = (int(word) for word in re.findall(r"[+-]\d+", apart)[-2:])
+    t = students_t.ppf(0.975, 1.70)
+    assert (low, high) == pytest.approx((20 - 11.42 * t, 20 + 11.42 * t), abs=1)
+    (alike,) = table([start, judged("a", "camera", 28, 35), judged("b", "camera", 28, 35)])[2:]
+    assert alike == "| camera | 48 of 80, 60 % (49-70) | 80 ± 0 % | 80, 80 | +20 (+5 to +33) |"
