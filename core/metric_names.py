@@ -27,7 +27,8 @@ METRICS = {
     "weights/version": "adapter version that the replicas serve",
     "weights/refused": "1 if a replica refused the first push as not finite; the second was accepted",
     "weights/probe_error": (
-        "largest difference between a replica's log-probabilities of a fixed observation and the learner's"
+        "mean difference between a replica's log-probabilities of fixed observations and the learner's, "
+        "of the replica that is farthest off"
     ),
     "weights/probe_change": (
         "how far the learner's own log-probabilities of the same tokens moved with this version"

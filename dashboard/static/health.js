@@ -13,7 +13,7 @@ const HEALTH = [
   ["Clipped", "share of ratios that PPO clips", { "learner/clip_fraction_low": "below", "learner/clip_fraction_high": "above" }, { format: percentFine, domain: [0, null] }],
   ["Entropy", "nats per action token; zero means nothing new is tried", { "learner/entropy": "" }, { domain: [0, null] }],
   ["Explained variance", "how much of the returns the critic foresees; 1 is all", { "learner/explained_variance": "" }, {}],
-  ["Engine against learner", "largest difference of log-probabilities on a probe", { "weights/probe_error": "" }, { domain: [0, null] }],
+  ["Engine against learner", "mean difference of log-probabilities on probes, of the worst replica", { "weights/probe_error": "" }, { domain: [0, null] }],
   ["Importance capped", "share of engine-to-learner weights at their cap", { "learner/importance_capped": "" }, { format: percentFine, domain: [0, null] }],
   ["Weights moved", "how far the probe's log-probabilities moved at each push", { "weights/probe_change": "" }, { domain: [0, null] }],
   ["Skipped steps", "optimizer steps skipped for a gradient that is not finite", { "learner/steps_skipped": "" }, { domain: [0, null] }],
