@@ -71,7 +71,6 @@ class Episode:
             episode_id=self.grant.episode_id,
             index=self.index,
             first_decision=self.num_decisions - len(self.rewards),
-            env_id=self.env,
             start=self.grant.start,
             instruction=self.instruction,
             frames=np.stack(self.frames),

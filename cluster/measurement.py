@@ -181,7 +181,6 @@ def _made_up_chunk(processor: Any, config: Config, index: int) -> TrajectoryChun
         episode_id=str(index),
         index=0,
         first_decision=0,
-        env_id=0,
         start=Start(task=task.id, source=StateSource.FRESH, number=index),
         instruction=task.instruction,
         frames=rng.integers(0, 256, (CHUNK_DECISIONS, *processor.view_shape), np.uint8),

@@ -80,7 +80,6 @@ class TrajectoryChunk:
     """0 for the first chunk of its episode, then 1, 2, ..."""
     first_decision: int
     """How many decisions of the episode came before."""
-    env_id: int
     start: Start
     instruction: str
     frames: np.ndarray

@@ -168,7 +168,8 @@ def test_of_all_decisions_the_policy_is_trained_on_those_with_the_largest_advant
     make_single_step(config)
 
     def rewards(chunk: TrajectoryChunk, _: RewardScores | None) -> np.ndarray:
-        return np.random.default_rng(chunk.env_id).normal(size=chunk.num_decisions)
+        number = int(chunk.episode_id.removeprefix("episode-"))
+        return np.random.default_rng(number).normal(size=chunk.num_decisions)
 
     learner, other = (build_learner(config, reward_function=rewards) for _ in range(2))
     chunks = make_chunks(learner)

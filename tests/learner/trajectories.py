@@ -26,7 +26,6 @@ def make_chunk(
         episode_id=f"episode-{episode:03d}",
         index=0,
         first_decision=0,
-        env_id=episode,
         start=Start(task=TaskId(suite="libero_spatial", index=start), source=StateSource.FRESH, number=start),
         instruction=INSTRUCTIONS[episode % 2],
         frames=frames[:-1],

@@ -14,7 +14,6 @@ def make_chunk(frames: np.ndarray, rewards: list[float], *, terminated: bool) ->
         episode_id="e",
         index=0,
         first_decision=0,
-        env_id=0,
         start=Start(task=TaskId(suite="libero_spatial", index=0), source=StateSource.FRESH, number=1),
         instruction="pick up the black bowl and place it on the plate",
         frames=frames[:num],
