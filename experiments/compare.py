@@ -12,9 +12,11 @@ the same policy and are judged on the same published starts. Stop it at any time
 import argparse
 import sys
 from pathlib import Path
+from statistics import mean
 
 import matplotlib
 import numpy as np
+from scipy.stats import dunnett
 
 from experiments.rows import (
     Row,
@@ -25,7 +27,6 @@ from experiments.rows import (
     practice,
     save_rows,
     train,
-    welch,
 )
 
 matplotlib.use("Agg")
@@ -86,22 +87,28 @@ def table(rows: list[Row]) -> list[str]:
         "| variant | by seed, % | mean ± standard deviation | against `full`, points |",
         "|---|---|---|---|",
     ]
-    full = _rates(rows, "full")
-    for name in (*GIVEN, *VARIANTS):
-        found = _rates(rows, name)
-        if found:
-            by_seed = ", ".join(f"{100 * rate:.0f}" for rate in found)
-            against = "" if name == "full" or not full else difference_of_means(full, found)
-            lines.append(f"| {name} | {by_seed} | {mean_and_spread(found)} | {against} |")
+    ends = {name: found for name in (*GIVEN, *VARIANTS) if (found := _rates(rows, name))}
+    against = against_control({name: found for name, found in ends.items() if name != "start"}, "full")
+    for name, found in ends.items():
+        by_seed = ", ".join(f"{100 * rate:.0f}" for rate in found)
+        lines.append(f"| {name} | {by_seed} | {mean_and_spread(found)} | {against.get(name, '')} |")
     return lines
 
 
-def difference_of_means(before: list[float], after: list[float]) -> str:
-    """In points: a run is one observation, however many episodes judge it."""
-    found = float(np.mean(after) - np.mean(before))
-    if min(len(before), len(after)) < 2:
-        return f"{100 * found:+.0f}"
-    return in_points(found, welch(before, after))
+def against_control(groups: dict[str, list[float]], control: str) -> dict[str, str]:
+    """Differences of means in points with Dunnett's 95 % intervals, which hold for all groups at once.
+
+    A run is one observation, however many episodes judge it; all groups are taken to spread alike.
+    """
+    others = [name for name in groups if name != control]
+    num_runs = sum(map(len, groups.values()))
+    if control not in groups or not others or num_runs <= len(groups):
+        return {}
+    found = dunnett(*(groups[name] for name in others), control=groups[control], random_state=0)
+    interval = found.confidence_interval()
+    gains = [mean(groups[name]) - mean(groups[control]) for name in others]
+    bounds = zip(interval.low, interval.high, strict=True)
+    return {name: in_points(gain, pair) for name, gain, pair in zip(others, gains, bounds, strict=True)}
 
 
 def _rates(rows: list[Row], name: str) -> list[float]:

@@ -10,17 +10,22 @@ table of these runs: success before and after on the published starts as they ar
 
 import argparse
 import json
+import math
 import os
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+from scipy.stats import ttest_ind
+
 from core.config import Config, Shift
+from core.intervals import wilson
 from core.runfolder import RunFolder
-from experiments.rows import Row, in_points, load_rows, mean_and_spread, newcombe, rate, save_rows, welch
+from experiments.rows import Row, in_points, load_rows, mean_and_spread, rate, save_rows
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "generalisation.json"
@@ -122,12 +127,25 @@ def _gain(before: tuple[int, int], after: list[tuple[int, int]]) -> str:
     """
     rates = [successes / number for successes, number in after]
     pooled = sum(successes for successes, _ in after), sum(number for _, number in after)
-    intervals = [newcombe(before, pooled)]
+    intervals = [_newcombe(before, pooled)]
     if len(set(rates)) > 1:
         successes, number = before
-        intervals.append(welch([1.0] * successes + [0.0] * (number - successes), rates))
+        intervals.append(_welch([1.0] * successes + [0.0] * (number - successes), rates))
     gain = mean(rates) - before[0] / before[1]
     return in_points(gain, max(intervals, key=lambda interval: interval[1] - interval[0]))
+
+
+def _newcombe(before: tuple[int, int], after: tuple[int, int]) -> tuple[float, float]:
+    """Of a difference of rates, counting episodes: made of two of Wilson (Stat. in Medicine 17, 1998)."""
+    p, q = before[0] / before[1], after[0] / after[1]
+    (low_p, high_p), (low_q, high_q) = wilson(*before), wilson(*after)
+    return q - p - math.hypot(q - low_q, high_p - p), q - p + math.hypot(high_q - q, p - low_p)
+
+
+def _welch(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
+    """95 % interval of a difference of means; at least two of each, and not all alike."""
+    interval = ttest_ind(after, before, equal_var=False).confidence_interval()
+    return float(interval.low), float(interval.high)
 
 
 def _counts(row: Row) -> tuple[int, int]:

@@ -4,7 +4,6 @@ In: run folders. Out: lists of plain dictionaries, their files, rates as text.
 """
 
 import json
-import math
 import subprocess
 import sys
 from collections import defaultdict
@@ -12,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
-
-from scipy.stats import ttest_ind
 
 from cluster.results import ALL, by_task
 from core.intervals import wilson
@@ -102,19 +99,6 @@ def mean_and_spread(rates: Sequence[float]) -> str:
     """In percent, of runs: their mean, and the standard deviation between them where there are several."""
     spread = f" ± {100 * stdev(rates):.0f}" if len(rates) > 1 else ""
     return f"{100 * mean(rates):.0f}{spread}"
-
-
-def newcombe(before: tuple[int, int], after: tuple[int, int]) -> tuple[float, float]:
-    """Of a difference of rates, counting episodes: made of two of Wilson (Stat. in Medicine 17, 1998)."""
-    p, q = before[0] / before[1], after[0] / after[1]
-    (low_p, high_p), (low_q, high_q) = wilson(*before), wilson(*after)
-    return q - p - math.hypot(q - low_q, high_p - p), q - p + math.hypot(high_q - q, p - low_p)
-
-
-def welch(before: Sequence[float], after: Sequence[float]) -> tuple[float, float]:
-    """95 % interval of a difference of means; at least two of each, and not all alike."""
-    interval = ttest_ind(after, before, equal_var=False).confidence_interval()
-    return float(interval.low), float(interval.high)
 
 
 def in_points(difference: float, interval: tuple[float, float]) -> str:
