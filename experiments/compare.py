@@ -10,6 +10,7 @@ the same policy and are judged on the same published starts. Stop it at any time
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from statistics import mean
@@ -17,6 +18,7 @@ from statistics import mean
 import matplotlib
 import numpy as np
 from scipy.stats import dunnett
+from scipy.stats import t as student_t
 
 from experiments.rows import (
     Row,
@@ -77,6 +79,7 @@ def main() -> int:
             rows.append({"variant": name, "seed": seed, "words": VARIANTS[name], **found})
             save_rows(RESULTS, rows)
     print("\n".join(table(rows)))
+    print(against_the_rest(_ends(rows, but=("start", "temperature_1")), "no_reward_model"))
     _draw(rows)
     return 0
 
@@ -87,9 +90,8 @@ def table(rows: list[Row]) -> list[str]:
         "| variant | by seed, % | mean ± standard deviation | against `full`, points |",
         "|---|---|---|---|",
     ]
-    ends = {name: found for name in (*GIVEN, *VARIANTS) if (found := _rates(rows, name))}
-    against = against_control({name: found for name, found in ends.items() if name != "start"}, "full")
-    for name, found in ends.items():
+    against = against_control(_ends(rows, but=("start",)), "full")
+    for name, found in _ends(rows).items():
         by_seed = ", ".join(f"{100 * rate:.0f}" for rate in found)
         lines.append(f"| {name} | {by_seed} | {mean_and_spread(found)} | {against.get(name, '')} |")
     return lines
@@ -109,6 +111,30 @@ def against_control(groups: dict[str, list[float]], control: str) -> dict[str, s
     gains = [mean(groups[name]) - mean(groups[control]) for name in others]
     bounds = zip(interval.low, interval.high, strict=True)
     return {name: in_points(gain, pair) for name, gain, pair in zip(others, gains, bounds, strict=True)}
+
+
+def against_the_rest(groups: dict[str, list[float]], name: str) -> str:
+    """A sentence: one group against all others together. All groups are taken to spread alike."""
+    rest = [rate for other, found in groups.items() if other != name for rate in found]
+    freedom = sum(len(found) - 1 for found in groups.values())
+    if name not in groups or not rest or not freedom:
+        return ""
+    spread = math.sqrt(
+        sum(sum((rate - mean(found)) ** 2 for rate in found) for found in groups.values()) / freedom
+    )
+    half = student_t.ppf(0.975, freedom) * spread * math.sqrt(1 / len(groups[name]) + 1 / len(rest))
+    gain = mean(groups[name]) - mean(rest)
+    return (
+        f"{name} against the {len(rest)} other runs judged like it, {mean_and_spread(rest)} %: "
+        f"{in_points(gain, (gain - half, gain + half))} points, where runs of one variant differ by "
+        f"{100 * spread:.0f} (standard deviation, {freedom} degrees of freedom)."
+    )
+
+
+def _ends(rows: list[Row], but: tuple[str, ...] = ()) -> dict[str, list[float]]:
+    """Success at the end of every run, by variant."""
+    names = [name for name in (*GIVEN, *VARIANTS) if name not in but]
+    return {name: found for name in names if (found := _rates(rows, name))}
 
 
 def _rates(rows: list[Row], name: str) -> list[float]:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from experiments.compare import against_control, table
+from experiments.compare import against_control, against_the_rest, table
 from experiments.rows import Row, points, practice
 
 
@@ -81,3 +81,11 @@ def test_differences_from_the_full_method_have_the_intervals_of_dunnetts_own_exa
     }
     assert against_control({"control": [1.0, 2.0]}, "control") == {}
     assert against_control({"control": [1.0], "drug A": [2.0]}, "control") == {}
+
+
+def test_one_variant_against_all_others_rests_on_the_spread_within_each() -> None:
+    """Variance 2 within each, 3 degrees of freedom, t = 3.182: -3 ± 3.182 (2 (1/2 + 1/4))^(1/2) = 3.90."""
+    found = against_the_rest({"a": [0.0, 0.02], "b": [0.01, 0.03], "c": [0.05, 0.07]}, "a")
+    assert "the 4 other runs judged like it, 4 ± 3 %: -3 (-7 to +1) points" in found
+    assert "differ by 1 (standard deviation, 3 degrees of freedom)" in found
+    assert against_the_rest({"a": [0.0, 0.02]}, "a") == against_the_rest({"a": [0.0], "b": [0.1]}, "a") == ""
