@@ -132,24 +132,23 @@ def against_the_rest(groups: dict[str, list[float]], name: str) -> str:
 
 
 def _ends(rows: list[Row], but: tuple[str, ...] = ()) -> dict[str, list[float]]:
-    """Success at the end of every run, by variant."""
-    names = [name for name in (*GIVEN, *VARIANTS) if name not in but]
-    return {name: found for name in names if (found := _rates(rows, name))}
-
-
-def _rates(rows: list[Row], name: str) -> list[float]:
-    """Of every last evaluation."""
-    ends = [row["points"][-1] for row in rows if row["variant"] == name]
-    return [end["successes"] / end["episodes"] for end in ends]
+    """Success in the last evaluation of every run, by variant."""
+    found: dict[str, list[float]] = {name: [] for name in (*GIVEN, *VARIANTS) if name not in but}
+    for row in rows:
+        if row["variant"] in found:
+            end = row["points"][-1]
+            found[row["variant"]].append(end["successes"] / end["episodes"])
+    return {name: rates for name, rates in found.items() if rates}
 
 
 def _draw(rows: list[Row]) -> None:
     """Left: success in practice, mean of the seeds and least to most. Right: where each ended."""
-    shown = [name for name in (*reversed(VARIANTS), *reversed(GIVEN)) if _rates(rows, name)]
+    ends = _ends(rows)
+    shown = [name for name in (*reversed(VARIANTS), *reversed(GIVEN)) if name in ends]
     figure, (learning, judged) = plt.subplots(1, 2, figsize=(10, 2 + 0.3 * len(shown)), layout="constrained")
     for height, name in enumerate(shown):
         color = "gray" if name in GIVEN else f"C{list(VARIANTS).index(name)}"
-        found = [100 * rate for rate in _rates(rows, name)]
+        found = [100 * rate for rate in ends[name]]
         judged.plot([min(found), max(found)], [height, height], color=color, linewidth=7, alpha=0.25)
         judged.plot(found, [height] * len(found), "o", color=color)
         judged.plot(np.mean(found), height, "|", color=color, markersize=16)
