@@ -145,7 +145,7 @@ class LearnerConfig:
     weight_decay: float = 0.0
     adam_eps: float = 1e-5
     max_grad_norm: float = 1.0
-    autocast: bool = False  # matrix products in bfloat16: faster; log-probabilities differ by about 1e-2
+    autocast: bool = False  # bfloat16 products where hardware has them: faster, log-probabilities 1e-2 off
     train_vision: bool = True  # false: LoRA leaves the vision backbone as it is, which is faster
     num_threads: int = 1  # torch threads of a rank on the CPU
     decisions_per_update: int = 512  # an update waits for at least this many

@@ -4,13 +4,13 @@
                                                      (without its run folder: begins anew, replaces its row)
     python -m experiments.scaling --tasks ten        all ten of libero_spatial, with updates thrice as large
     python -m experiments.scaling --tasks ten-small  the same with the demonstration's updates
-    python -m experiments.scaling --seeds 0 1 2      more seeds make the answer surer
+    python -m experiments.scaling --seeds 0 1 2      more runs show how far they differ
     python -m experiments.scaling --seeds            only the tables and the figure
 
 In: experiments/tiny_cpu.yaml. Out: experiments/scaling.json (a row a run, written whenever it ends or is
-stopped), docs/images/scaling.png, and on the terminal: success after each budget, what it brought, the line
-success = a + b log2(1 + budgets), and whether returns diminish. Intervals are of 95 %, from evaluations drawn
-again with the success rates that were found.
+stopped), docs/images/scaling.png, and on the terminal for each run: success after each budget, what it
+brought, the line success = a + b log2(1 + budgets), and whether returns diminish. Intervals are of 95 %, from
+evaluations drawn again with the success rates that were found.
 """
 
 import argparse
@@ -53,7 +53,9 @@ class Practice:
 
 
 TASKS = {
-    "three": Practice("three tasks", 27, 27, ("env.tasks=[0,3,8]", "eval.episodes_per_task=50")),
+    "three": Practice(
+        "three tasks", 27, 27, ("env.tasks=[0,3,8]", "eval.episodes_per_task=50", "engine.gather_ms=500")
+    ),
     "ten": Practice(
         "ten tasks",
         9,
@@ -87,16 +89,20 @@ def main() -> int:
             save_rows(RESULTS, rows)
         if not complete:
             return 1
-    for tasks, practice in TASKS.items():
-        if of_tasks := [row for row in rows if row["tasks"] == tasks]:
-            print("\n".join([f"{practice.name}:", "", *report(of_tasks, practice), ""]))
+    for row in rows:
+        practice = TASKS[row["tasks"]]
+        print("\n".join([f"{practice.name}, seed {row['seed']}:", "", *report(row, practice), ""]))
     _draw(rows)
     return 0
 
 
-def report(rows: list[Row], practice: Practice, draws: int = DRAWS) -> list[str]:
-    """A Markdown table of what all seeds found together, then the answers."""
-    found = _pooled(rows, practice)
+def report(row: Row, practice: Practice, draws: int = DRAWS) -> list[str]:
+    """A Markdown table of what a run found, then the answers."""
+    found = {
+        point["update"] / practice.updates: point
+        for point in row["points"]
+        if point["update"] % practice.every == 0
+    }
     budgets = list(found)
     counts_B2 = np.array([(point["successes"], point["episodes"]) for point in found.values()])
     drawn_DB = _draw_again(counts_B2, draws)
@@ -119,31 +125,6 @@ def report(rows: list[Row], practice: Practice, draws: int = DRAWS) -> list[str]
             f"Returns diminish in {np.mean(rest < first):.0%} of {draws} draws.",
         ]
     return lines
-
-
-def _pooled(rows: list[Row], practice: Practice) -> dict[float, Row]:
-    """What all seeds found together after each number of budgets that every one of them has reached."""
-    by_seed = [
-        {
-            point["update"] / practice.updates: point
-            for point in row["points"]
-            if point["update"] % practice.every == 0
-        }
-        for row in rows
-    ]
-    reached = sorted(set.intersection(*(set(of_seed) for of_seed in by_seed)))
-    return {budget: _sum([of_seed[budget] for of_seed in by_seed]) for budget in reached}
-
-
-def _sum(points: list[Row]) -> Row:
-    """Environment steps are those of one seed, in the mean."""
-    tasks = points[0]["by_task"]
-    return {
-        "env_steps": sum(point["env_steps"] for point in points) // len(points),
-        "successes": sum(point["successes"] for point in points),
-        "episodes": sum(point["episodes"] for point in points),
-        "by_task": {task: sum(point["by_task"][task] for point in points) for task in tasks},
-    }
 
 
 def _draw_again(counts_B2: np.ndarray, draws: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from learner.value_head import ValueHead
 from policy.adapter import POLICY_ADAPTER
 from policy.distribution import action_logprobs, entropy
 from policy.model import pad_prompts
+from policy.precision import half_products
 
 CRITIC_ADAPTER = "critic"
 
@@ -86,8 +87,7 @@ class ActorCritic(nn.Module):
             parameter.requires_grad_("lora_" in name and (train_vision or "vision_backbone" not in name))
 
     def forward(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:
-        half = self._autocast and purpose is not Pass.PROBE
-        with torch.autocast(self.device, torch.bfloat16, enabled=half):
+        with half_products(self.device, wanted=self._autocast and purpose is not Pass.PROBE):
             return self._evaluate(inputs, purpose)
 
     def _evaluate(self, inputs: ModelInputs, purpose: Pass) -> Evaluation:

@@ -22,6 +22,7 @@ from policy.checkpoint import load_config, load_model, save_policy
 from policy.imitation_data import Batch, Episode, ImitationData, action_statistics, read_episodes
 from policy.imitation_loss import AuxiliaryHeads, soft_cross_entropy
 from policy.model import pad_prompts
+from policy.precision import half_products
 from policy.processing import Processor, load_tokenizer
 from policy.tokens import ActionStatistics
 
@@ -268,7 +269,7 @@ class Trainer:
         return merged
 
     def _loss(self, batch: Batch, views_BHWC: np.ndarray) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_products("cpu"):
             output = self._run(batch, views_BHWC)
             pose, next_grip = self.heads(output.features, output.hidden[:, 0])
         labels = torch.from_numpy(batch.tokens) - self.config.action_ids.start
@@ -292,7 +293,7 @@ class Trainer:
         for part in np.array_split(rows, max(1, VALIDATION_EXAMPLES // self.options.batch_size)):
             batch = self.held_out.batch(part)
             views = np.stack([self.held_out.processor.view(frame) for frame in batch.frames])
-            with torch.autocast("cpu", torch.bfloat16):
+            with half_products("cpu"):
                 guessed = self._run(batch, views).logits.argmax(dim=-1).numpy() + self.config.action_ids.start
             tokens = self.held_out.processor.action_tokens
             difference = (tokens.decode(guessed) - tokens.decode(batch.tokens)).reshape(len(part), -1, 7)

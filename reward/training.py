@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.rules import require_positive
+from policy.precision import half_products
 from policy.sft import build_optimizers, learning_rate
 from reward.batches import Batch, BatchSource
 from reward.checkpoint import Description, RewardModel
@@ -212,7 +213,7 @@ class Trainer:
 
     def _loss(self, batch: Batch, views_BHWC: np.ndarray) -> Tensor:
         device = next(self.network.module.parameters()).device
-        with torch.autocast(device.type, torch.bfloat16):
+        with half_products(device.type):
             answers = self.network.answers(views_BHWC, batch.instructions)
         return self._total(answers, batch, device)
 

@@ -163,8 +163,9 @@ def test_an_exported_adapter_is_a_copy(config: Config) -> None:
     assert not any(".critic." in name for name in kept)
 
 
-def test_autocast_trains_alike_and_probes_exactly(config: Config) -> None:
+def test_autocast_trains_alike_and_probes_exactly(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """bfloat16 keeps 8 bits: products differ by 2^-8, gradients of a sum of them hardly more."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     exact = build_learner(config)
     config.learner.autocast = True
     rounded = build_learner(config)
