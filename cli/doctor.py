@@ -23,6 +23,13 @@ PINNED = (
     "omegaconf",
 )
 GB = 2**30
+SPIN = """
+import time
+end, rounds = time.perf_counter() + 0.5, 0
+while time.perf_counter() < end:
+    rounds += 1
+print(rounds)
+"""
 
 
 class Verdict(Enum):
@@ -49,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
         "versions": check_versions,
         "serving engine": check_engine,
         "renderer": check_renderer,
+        "cpu": check_cpu,
         "gpu": check_gpu,
         "assets": check_assets,
         "disk": lambda: check_disk(args.runs_dir),
@@ -115,6 +123,32 @@ def check_renderer() -> Finding:
         mend = "install the GPU's EGL driver (libnvidia-gl); simulation would be several times faster"
         return Finding(Verdict.WARNING, f"{what} (software, although there is a GPU)", mend)
     return Finding(Verdict.FINE, what)
+
+
+def check_cpu() -> Finding:
+    """How many CPUs, what they do together, and whether they multiply bfloat16.
+
+    Two of a virtual machine may be halves of one core, or shared with other machines.
+    """
+    import os
+
+    from policy.precision import multiplies_bfloat16
+
+    number = len(os.sched_getaffinity(0))
+    [alone] = _rounds(1)
+    together = sum(_rounds(number)) / alone
+    precision = "bfloat16 in hardware" if multiplies_bfloat16("cpu") else "no bfloat16, float32 instead"
+    return Finding(Verdict.FINE, f"{number}, all at once as fast as {together:.1f} alone; {precision}")
+
+
+def _rounds(number: int) -> list[int]:
+    """Of a loop, in so many processes at once, in the same time each."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-I", "-S", "-c", SPIN]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
+    return [int(process.communicate()[0]) for process in processes]
 
 
 def check_gpu() -> Finding:

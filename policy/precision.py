@@ -11,10 +11,11 @@ CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 def half_products(device: str, wanted: bool = True) -> torch.autocast:
     """A context; without instructions for bfloat16 it changes nothing."""
-    return torch.autocast(device, torch.bfloat16, enabled=wanted and _has_instructions(device))
+    return torch.autocast(device, torch.bfloat16, enabled=wanted and multiplies_bfloat16(device))
 
 
-def _has_instructions(device: str) -> bool:
+def multiplies_bfloat16(device: str) -> bool:
+    """By instructions of its own."""
     if device == "cpu":
         found = torch.cpu.get_capabilities()
         return any(found.get(name) for name in CPU_INSTRUCTIONS)

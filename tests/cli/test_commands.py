@@ -83,6 +83,18 @@ def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "export RAY_AUTH_MODE=token" in doctor.check_ray_auth().mend
 
 
+def test_doctor_says_what_the_cpus_do_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two halves of a core, each as fast as the whole when the other rests."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(doctor, "_rounds", lambda number: [1000] if number == 1 else [550, 550])
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
+    assert doctor.check_cpu().what == "2, all at once as fast as 1.1 alone; no bfloat16, float32 instead"
+
+
+def test_doctor_counts_what_every_cpu_does() -> None:
+    assert all(rounds > 0 for rounds in doctor._rounds(2))
+
+
 def test_doctor_finds_this_installation_in_order() -> None:
     assert doctor.check_versions().verdict is doctor.Verdict.FINE
     assert doctor.check_engine().verdict is doctor.Verdict.FINE
