@@ -25,7 +25,7 @@ PINNED = (
 GB = 2**30
 SPIN = """
 import time
-end, rounds = time.perf_counter() + 0.5, 0
+end, rounds = time.perf_counter() + 0.3, 0
 while time.perf_counter() < end:
     rounds += 1
 print(rounds)
@@ -135,14 +135,18 @@ def check_cpu() -> Finding:
     from policy.precision import multiplies_bfloat16
 
     number = len(os.sched_getaffinity(0))
-    [alone] = _rounds(1)
-    together = sum(_rounds(number)) / alone
+    together = _best_rounds(number) / _best_rounds(1)
     precision = "bfloat16 in hardware" if multiplies_bfloat16("cpu") else "no bfloat16, float32 instead"
     return Finding(Verdict.FINE, f"{number}, all at once as fast as {together:.1f} alone; {precision}")
 
 
+def _best_rounds(number: int, tries: int = 3) -> int:
+    """Of a loop, in so many processes at once, when least else ran."""
+    return max(sum(_rounds(number)) for _ in range(tries))
+
+
 def _rounds(number: int) -> list[int]:
-    """Of a loop, in so many processes at once, in the same time each."""
+    """Of a loop, of each process, in the same time."""
     import subprocess
     import sys
 
