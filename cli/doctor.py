@@ -137,7 +137,8 @@ def check_cpu() -> Finding:
     number = len(os.sched_getaffinity(0))
     together = _best_rounds(number) / _best_rounds(1)
     precision = "bfloat16 in hardware" if multiplies_bfloat16("cpu") else "no bfloat16, float32 instead"
-    return Finding(Verdict.FINE, f"{number}, all at once as fast as {together:.1f} alone; {precision}")
+    load = f"(if nothing else runs; load now {os.getloadavg()[0]:.1f})"
+    return Finding(Verdict.FINE, f"{number}, all at once as fast as {together:.1f} alone {load}; {precision}")
 
 
 def _best_rounds(number: int, tries: int = 3) -> int:
