@@ -1,7 +1,7 @@
 """Watch a tiny VLA learn LIBERO tasks by reinforcement learning, on two CPU cores.
 
   vlarl demo                  30 minutes: before, training, after
-  vlarl demo --minutes 3      a taste: every part runs, but three minutes are too few to show learning
+  vlarl demo --minutes 3      a taste: two updates, so that every part runs; too few to show learning
 
 The policy in demo/policy comes from three CPU-minutes of imitation. It practises on fresh initial states, and
 is judged before and after on the published ones, which training never sees. The dashboard's address is
@@ -23,11 +23,13 @@ TASTE_MINUTES = 10
 """Below this the evaluations are kept short, too."""
 EPISODES, TASTE_EPISODES = 40, 4
 TASTE = ("learner.decisions_per_update=512", "critic.warmup_updates=1")
-"""So that the policy is changed, and sent to the replica, within the taste."""
+"""So that the policy is changed, and sent to the replica, with the second update, half a minute each."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--minutes", type=float, default=30.0, help="for all of it, evaluations included")
+    parser.add_argument(
+        "--minutes", type=float, default=30.0, help="for all of it, evaluations included; below 10 about"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of sampling, practice and the critic")
     parser.add_argument("--no-dashboard", action="store_true", help="do not start the dashboard")
     parser.add_argument(
@@ -64,15 +66,22 @@ def run(args: argparse.Namespace) -> int:
 def _settings(args: argparse.Namespace) -> list[str]:
     is_taste = args.minutes < TASTE_MINUTES
     episodes = TASTE_EPISODES if is_taste else EPISODES
-    reserve = 1 + 0.1 * args.minutes  # for starting, and for the evaluation in the end
     return [
         f"run.name=demo-{time.strftime('%Y%m%d-%H%M%S')}",
         f"run.seed={args.seed}",
-        f"run.max_minutes={args.minutes - reserve:g}",
+        _length(args.minutes),
         f"eval.episodes_per_task={episodes}",
         *(TASTE if is_taste else ()),
         *args.settings,
     ]
+
+
+def _length(minutes: float) -> str:
+    """Of a taste in updates: by the clock a slow machine would make none, and show nothing."""
+    if minutes < TASTE_MINUTES:
+        return f"run.num_updates={max(2, int(2 * (minutes - MIN_MINUTES)))}"
+    reserve = 1 + 0.1 * minutes  # for starting, and for the evaluation in the end
+    return f"run.max_minutes={minutes - reserve:g}"
 
 
 @contextmanager

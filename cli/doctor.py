@@ -23,13 +23,6 @@ PINNED = (
     "omegaconf",
 )
 GB = 2**30
-SPIN = """
-import time
-end, rounds = time.perf_counter() + 0.3, 0
-while time.perf_counter() < end:
-    rounds += 1
-print(rounds)
-"""
 
 
 class Verdict(Enum):
@@ -126,34 +119,14 @@ def check_renderer() -> Finding:
 
 
 def check_cpu() -> Finding:
-    """How many CPUs, what they do together, and whether they multiply bfloat16.
-
-    Two of a virtual machine may be halves of one core, or shared with other machines.
-    """
+    """How many CPUs, how much is on them, and whether they multiply bfloat16."""
     import os
 
     from policy.precision import multiplies_bfloat16
 
-    number = len(os.sched_getaffinity(0))
-    together = _best_rounds(number) / _best_rounds(1)
     precision = "bfloat16 in hardware" if multiplies_bfloat16("cpu") else "no bfloat16, float32 instead"
-    load = f"(if nothing else runs; load now {os.getloadavg()[0]:.1f})"
-    return Finding(Verdict.FINE, f"{number}, all at once as fast as {together:.1f} alone {load}; {precision}")
-
-
-def _best_rounds(number: int, tries: int = 3) -> int:
-    """Of a loop, in so many processes at once, when least else ran."""
-    return max(sum(_rounds(number)) for _ in range(tries))
-
-
-def _rounds(number: int) -> list[int]:
-    """Of a loop, of each process, in the same time."""
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-I", "-S", "-c", SPIN]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(number)]
-    return [int(process.communicate()[0]) for process in processes]
+    what = f"{len(os.sched_getaffinity(0))}, load {os.getloadavg()[0]:.1f}, {precision}"
+    return Finding(Verdict.FINE, what)
 
 
 def check_gpu() -> Finding:

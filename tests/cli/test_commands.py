@@ -1,5 +1,6 @@
 """The command line: quick help, clear refusals, what config, submit and doctor say."""
 
+import argparse
 import resource
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli import doctor
+from cli import demo, doctor
 from cli.main import COMMANDS, main
 
 
@@ -74,6 +75,17 @@ def test_config_prints_the_resolved_file(capsys: pytest.CaptureFixture[str]) -> 
     assert "lr: 0.5" in output
 
 
+@pytest.mark.parametrize(
+    ("minutes", "length"),
+    [(2.0, "num_updates=2"), (3.0, "num_updates=2"), (9.0, "num_updates=14"), (30.0, "max_minutes=26")],
+)
+def test_a_taste_is_measured_in_updates(minutes: float, length: str) -> None:
+    """On a slow machine, too, the policy is changed: the critic warms up for one."""
+    words = demo._settings(argparse.Namespace(minutes=minutes, seed=0, settings=[]))
+    assert f"run.{length}" in words
+    assert ("critic.warmup_updates=1" in words) == (minutes < demo.TASTE_MINUTES)
+
+
 def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(doctor, "MIN_DISK_GB", 10**6)
     finding = doctor.check_disk(tmp_path / "not" / "yet" / "there")
@@ -83,18 +95,11 @@ def test_doctor_says_how_to_mend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert "export RAY_AUTH_MODE=token" in doctor.check_ray_auth().mend
 
 
-def test_doctor_says_what_the_cpus_do_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two halves of a core, each as fast as the whole when the other rests."""
+def test_doctor_says_what_the_cpus_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
-    monkeypatch.setattr(doctor, "_rounds", lambda number: [1000] if number == 1 else [550, 550])
+    monkeypatch.setattr("os.getloadavg", lambda: (7.21, 0.0, 0.0))
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
-    what = doctor.check_cpu().what
-    assert what.startswith("2, all at once as fast as 1.1 alone")
-    assert what.endswith("no bfloat16, float32 instead")
-
-
-def test_doctor_counts_what_every_cpu_does() -> None:
-    assert all(rounds > 0 for rounds in doctor._rounds(2))
+    assert doctor.check_cpu().what == "2, load 7.2, no bfloat16, float32 instead"
 
 
 def test_doctor_finds_this_installation_in_order() -> None:
